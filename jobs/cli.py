@@ -1,0 +1,39 @@
+"""`sora COMMAND ...`: the one console script. Each command is the module `jobs.COMMAND` and loads only when it runs."""
+
+import importlib
+import sys
+from collections.abc import Sequence
+
+COMMANDS = {
+    "demo": "the whole loop on one machine, on a corpus it renders or on your videos",
+    "catalog": "list a corpus, probe what changed, commit `videos`",
+    "train": "train a model on the cataloged videos and make it the champion",
+    "extract": "give every video without vectors its vectors",
+    "nightly": "catalog, extract with the champion, sum up; safe to repeat",
+    "sql": "query the tables with DuckDB",
+    "status": "what is done, missing, failed and stale",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Dispatch to a job; returns its exit code."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(_usage())
+        return 0 if arguments else 2
+    name = arguments[0]
+    if name not in COMMANDS:
+        print(f"sora: there is no command {name!r}\n\n{_usage()}", file=sys.stderr)
+        return 2
+    return int(importlib.import_module(f"jobs.{name}").main(arguments[1:]))
+
+
+def _usage() -> str:
+    lines = [f"  {name:<10}{text}" for name, text in COMMANDS.items()]
+    head = "usage: sora COMMAND [OPTIONS]\n\nVectors learned from your own video, one per time slice, in a table.\n"
+    tail = "\n`sora COMMAND --help` explains one. First steps: `sora demo`."
+    return "\n".join([head, *lines, tail])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

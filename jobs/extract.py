@@ -1,0 +1,51 @@
+"""Turn every cataloged video that has no vectors of the model yet into one vector per time slice.
+
+The table is the checkpoint: a killed run, the nightly increment and a new model's backfill are the same command. A
+video that cannot be decoded becomes a row of `failures`; --retry-failed takes it again.
+"""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+
+from jobs.ray_session import connect, ray_session
+from jobs.shell import Job, main as shell_main
+from pipeline import runs, storage
+from pipeline.features.config import ExtractConfig
+
+
+def run(job: Job[ExtractConfig]) -> int:
+    """Extract, and say what was done."""
+    with ray_session():
+        return extract(job, job.config)
+
+
+def extract(job: Job, config: ExtractConfig) -> int:
+    """Extract inside a Ray session that is there already or starts when it is needed."""
+    from pipeline.features.extract import extract as run_extract, plan_extract
+
+    plan = plan_extract(config)
+    selection = {"model": plan.model.digest, "sampling": plan.sampling.digest(), "retry_failed": config.retry_failed}
+    with runs.recorded(storage.normalize(config.root), "extract", config, ds=job.ds, selection=selection) as record:
+        counts = run_extract(
+            plan, run_key=record.run_key, ds=job.ds, connect=connect, on_progress=job.console.on_progress
+        )
+        record.counts = {name: value for name, value in asdict(counts).items() if isinstance(value, int)}
+        record.seconds_by_stage, record.bytes_read = counts.seconds_by_stage, counts.bytes_read
+    text = (
+        f"model {plan.model.version}: {counts.videos} videos decoded, {counts.clips} vectors added, "
+        f"{counts.failed} failed, {counts.partial} partly; {counts.already_done} of {counts.cataloged} were done before"
+    )
+    if counts.given_up:
+        text += f"; {counts.given_up} failed earlier (--retry-failed takes them again)"
+    job.answer({"model_version": plan.model.version, "run_key": record.run_key, **asdict(counts)}, text)
+    return job.exit_code(counts.failed, counts.videos)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command line of this job."""
+    return shell_main("extract", __doc__, ExtractConfig, run, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

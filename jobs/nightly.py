@@ -1,0 +1,59 @@
+"""The nightly job: catalog the corpus, give what is new its vectors with the champion, sum up. Safe to repeat.
+
+A second run of the same date finds nothing to do. Put it behind a scheduler with one date per night.
+"""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tyro.conf import Positional
+
+from jobs import catalog as catalog_job, extract as extract_job
+from jobs.ray_session import ray_session
+from jobs.shell import Job, main as shell_main
+from pipeline import registry, storage
+from pipeline.corpus.config import CatalogConfig
+from pipeline.features.config import ExtractConfig
+from pipeline.report.status import status
+
+
+@dataclass(frozen=True)
+class NightlyConfig:
+    """What a night works on."""
+
+    corpus: Positional[str]
+    """Folder or bucket prefix with videos: a path, file:// or s3:// URI; listed recursively."""
+    root: str
+    """Where tables and models live: a path, file:// or s3:// URI."""
+    model: str = "champion"
+    """champion, a version number of the root, models:/NAME@ALIAS, or the URI of a checkpoint folder."""
+    labels: str | None = None
+    """CSV with path,label[,start_s,end_s], as for `sora catalog`."""
+    retry_failed: bool = False
+    """Probe and decode again what failed before."""
+
+
+def run(job: Job[NightlyConfig]) -> int:
+    """Catalog, extract, sum up; the worse of the two exit codes."""
+    config = job.config
+    registry.resolve(storage.normalize(config.root), config.model)  # a night without a model must not begin
+    with ray_session():
+        cataloged = catalog_job.catalog(
+            job, CatalogConfig(config.corpus, config.root, config.labels, retry_failed=config.retry_failed)
+        )
+        extracted = extract_job.extract(job, ExtractConfig(config.root, config.model, config.retry_failed))
+    state = status(config.root)
+    text = f"{job.ds}: {state.done} videos done, {state.missing} missing, {state.failed} failed, {state.clips} vectors"
+    fields = {"ds": job.ds, "done": state.done, "missing": state.missing, "failed": state.failed, "clips": state.clips}
+    job.answer(fields, text)
+    return max(cataloged, extracted)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command line of this job."""
+    return shell_main("nightly", __doc__, NightlyConfig, run, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,147 @@
+"""What every job shares: the command line, exit codes, errors in words, the date, the answer on stdout."""
+
+import json
+import logging
+import os
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import Annotated, Any, Generic, TypeVar
+
+import tyro
+import yaml
+
+from jobs.console import Console
+from pipeline.errors import ConfigError, SoraError
+
+ConfigT = TypeVar("ConfigT")
+DONE, USAGE, DONE_WITH_FAILURES, RETRYABLE = 0, 2, 10, 20
+# The uv hook rewrites the workers' environment and has killed nodes (ray#50961). Read when ray is first imported.
+_RAY_ENVIRONMENT = {
+    "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
+    "RAY_AUTH_MODE": "token",
+    "RAY_task_oom_retries": "3",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    # Ray Data's own actors make Ray's C++ layer print an error that is none (ray#53727) at every start.
+    "RAY_BACKEND_LOG_LEVEL": "fatal",
+}
+
+
+@dataclass(frozen=True)
+class Options:
+    """What every job takes besides its own options."""
+
+    date: str | None = None
+    """Logical date of the run, YYYY-MM-DD; today in UTC when left out."""
+    json: bool = False
+    """Print the answer as one JSON object."""
+    warn_failed_share: float = 0.1
+    """Exit with 10 instead of 0 when more than this share of the videos handled failed, in [0, 1]."""
+
+
+@dataclass(frozen=True)
+class Job(Generic[ConfigT]):
+    """A parsed command: its configuration, and where its answer goes."""
+
+    config: ConfigT
+    options: Options
+    console: Console
+
+    @property
+    def ds(self) -> date:
+        """The logical date.
+
+        Raises:
+            ConfigError: --date is not a date.
+        """
+        if self.options.date is None:
+            return datetime.now(UTC).date()
+        try:
+            return date.fromisoformat(self.options.date)
+        except ValueError as e:
+            raise ConfigError(
+                "The date is not a date.", where="--date", got=self.options.date, expected="YYYY-MM-DD"
+            ) from e
+
+    def answer(self, fields: dict[str, Any], text: str) -> None:
+        """Print the answer: as JSON where that was asked for, in words otherwise."""
+        print(json.dumps(fields, default=str) if self.options.json else text, flush=True)
+
+    def exit_code(self, num_failed: int, num_handled: int) -> int:
+        """0, or 10 when the share of failures is over the threshold."""
+        is_bad = num_handled > 0 and num_failed / num_handled > self.options.warn_failed_share
+        return DONE_WITH_FAILURES if is_bad else DONE
+
+
+def main(
+    name: str,
+    description: str,
+    config_type: type[ConfigT],
+    run: Callable[[Job[ConfigT]], int],
+    argv: Sequence[str] | None = None,
+) -> int:
+    """Parse the command line, run the job, and turn errors into words and an exit code.
+
+    Args:
+        name: The job's name, as in `sora NAME`.
+        description: Shown by --help.
+        config_type: Frozen dataclass whose fields are the job's options.
+        run: The job; returns an exit code.
+        argv: Arguments; the process's own when None.
+    """
+    prepare()
+    try:
+        arguments = _with_yaml(list(sys.argv[1:] if argv is None else argv))
+        parsed = _parse(name, description, config_type, arguments)
+        with Console(name) as console:
+            return run(Job(parsed[0], parsed[1], console))
+    except SoraError as e:
+        print(f"sora {name}: {e}", file=sys.stderr)
+        return e.exit_code
+    except KeyboardInterrupt:
+        print(f"sora {name}: stopped; what is committed stays, the rest is done by the next run", file=sys.stderr)
+        return RETRYABLE
+
+
+def prepare() -> None:
+    """Set what Ray reads when it is first imported, and where logs go."""
+    for variable, value in _RAY_ENVIRONMENT.items():
+        os.environ.setdefault(variable, value)
+    level = os.environ.get("SORA_LOG_LEVEL", "WARNING").upper()
+    logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr)
+
+
+def _parse(name: str, description: str, config_type: type[ConfigT], arguments: list[str]) -> tuple[ConfigT, Options]:
+    def options(
+        config: Annotated[config_type, tyro.conf.arg(name="")],  # type: ignore[valid-type]
+        common: Annotated[Options, tyro.conf.arg(name="")],
+    ) -> Any:
+        return config, common
+
+    markers = (tyro.conf.FlagCreatePairsOff, tyro.conf.OmitArgPrefixes)
+    return tyro.cli(options, prog=f"sora {name}", description=description, args=arguments, config=markers)
+
+
+def _with_yaml(arguments: list[str]) -> list[str]:
+    """Replace `--options FILE.yaml` by the flags in the file; flags of the command line come later and win."""
+    if "--options" not in arguments:
+        return arguments
+    index = arguments.index("--options")
+    path = arguments[index + 1] if index + 1 < len(arguments) else ""
+    try:
+        with open(path) as file:
+            options = yaml.safe_load(file)
+    except (OSError, yaml.YAMLError) as e:
+        raise ConfigError("The options file cannot be read.", where=f"--options {path}", got=e) from e
+    if not isinstance(options, dict):
+        raise ConfigError("The options file is not a mapping.", where=path, got=options, expected="option: value lines")
+    flags = [part for option, value in options.items() for part in _flag(str(option), value)]
+    return flags + arguments[:index] + arguments[index + 2 :]
+
+
+def _flag(option: str, value: object) -> list[str]:
+    flag = "--" + option.replace("_", "-")
+    if isinstance(value, bool):
+        return [flag] if value else []
+    return [flag, *(str(part) for part in value)] if isinstance(value, list) else [flag, str(value)]

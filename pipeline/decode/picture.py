@@ -1,0 +1,48 @@
+"""A decoded frame becomes an upright RGB square."""
+
+import struct
+
+import numpy as np
+from av.sidedata.sidedata import Type
+from av.video.frame import VideoFrame
+from av.video.reformatter import VideoReformatter
+from numpy.typing import NDArray
+
+
+class Squarer:
+    """Scales, converts and turns frames; keeps one scaler, which costs as much to set up as to use.
+
+    Args:
+        size_px: Height and width of the result.
+    """
+
+    def __init__(self, size_px: int):
+        self._size_px = size_px
+        self._reformatter = VideoReformatter()
+
+    def __call__(self, frame: VideoFrame) -> NDArray[np.uint8]:
+        """Returns uint8 (H, W, C) RGB, H = W = size_px, contiguous."""
+        scaled = self._reformatter.reformat(frame, width=self._size_px, height=self._size_px, format="rgb24", threads=1)
+        pixels: NDArray[np.uint8] = scaled.to_ndarray()  # type: ignore[assignment]  # rgb24 is always uint8
+        return np.ascontiguousarray(turn_upright(pixels, display_matrix(frame)))
+
+
+def display_matrix(frame: VideoFrame) -> tuple[int, int, int, int] | None:
+    """The linear part (a, b, c, d) of the frame's display matrix: x' = a x + c y, y' = b x + d y; y points down."""
+    side_data = frame.side_data.get(Type.DISPLAYMATRIX)  # type: ignore[call-overload]  # its TypedDict knows one key only
+    if side_data is None:
+        return None
+    a, b, _, c, d = struct.unpack_from("=5i", bytes(side_data))
+    return a, b, c, d
+
+
+def turn_upright(pixels: NDArray[np.uint8], matrix: tuple[int, int, int, int] | None) -> NDArray[np.uint8]:
+    """Apply the quarter turns and mirrorings of a display matrix to a square (H, W, C) picture."""
+    if matrix is None:
+        return pixels
+    a, b, c, d = matrix
+    is_transposed = abs(b) + abs(c) > abs(a) + abs(d)
+    x_sign, y_sign = (c, b) if is_transposed else (a, d)
+    upright = pixels.swapaxes(0, 1) if is_transposed else pixels
+    upright = upright[:, ::-1] if x_sign < 0 else upright
+    return upright[::-1] if y_sign < 0 else upright

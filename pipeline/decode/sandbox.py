@@ -1,0 +1,116 @@
+"""The door to decoding: untrusted bytes are parsed in a child process that may crash, hang or fill up, and we go on.
+
+source --bytes--> Sandbox --blocks over a socket--> child (no network, no files, no secrets)
+clips  <---------- Sandbox <--shared memory---------'
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from itertools import count
+from types import TracebackType
+from typing import Any, BinaryIO, Self, TypeVar
+
+from pipeline.decode.job import Job
+from pipeline.decode.limits import DecodeLimits
+from pipeline.decode.process import DecoderProcess, broken_protocol
+from pipeline.decode.records import Clip, VideoInfo
+from pipeline.decode.sampling import SamplingConfig
+from pipeline.decode.wire import Message, ProtocolError, clip_from, info_from
+
+MIN_SLOT_BYTES = 1 << 20  # five clips of 16 x 64 x 64; a larger clip starts a new child once
+
+T = TypeVar("T")
+
+
+class Sandbox:
+    """Decodes videos one at a time in a child process, started when first needed and replaced after every fault.
+
+    Not thread-safe: one Sandbox for each thread. A new job ends the one whose iterator was left unfinished.
+
+    Args:
+        limits: What one video may cost.
+        recycle_after: Jobs until the child is replaced, against slow leaks in the decoders.
+    """
+
+    def __init__(self, limits: DecodeLimits | None = None, *, recycle_after: int = 1000):
+        self._limits = limits or DecodeLimits()
+        self._recycle_after = recycle_after
+        self._child: DecoderProcess | None = None
+        self._num_jobs = 0
+        self._is_busy = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def child_pid(self) -> int | None:
+        """The process that would do the next job; None before the first and after a fault."""
+        return self._child.pid if self._child else None
+
+    def probe(self, source: BinaryIO) -> VideoInfo:
+        """What the headers of a video say.
+
+        Args:
+            source: Seekable binary file holding one container; its name is never looked at.
+        Raises:
+            DecodeError: any class but partial.
+        """
+        facts = list(self._run("probe", {}, source, MIN_SLOT_BYTES, lambda message: info_from(message, self._limits)))
+        if len(facts) != 1:
+            raise broken_protocol(ProtocolError(f"{len(facts)} answers to a probe"))
+        return facts[0]
+
+    def read_clips(self, source: BinaryIO, config: SamplingConfig) -> Iterator[Clip]:
+        """The clips of a video, as `pipeline.decode.reader.read_clips` yields them, bit for bit.
+
+        The child decodes ahead by up to three clips. Leaving the iterator early costs one start of a child.
+
+        Args:
+            source: Seekable binary file holding one container; its name is never looked at.
+        Raises:
+            DecodeError: any class; with partial, every good clip was yielded before.
+        """
+        shape = (config.frames_per_clip, config.size_px, config.size_px, 3)
+        slot_bytes = max(MIN_SLOT_BYTES, shape[0] * shape[1] * shape[2] * shape[3])
+        clip_indices = count()
+
+        def take(message: Message) -> Clip:
+            assert self._child is not None
+            frames = self._child.copy_slot(message.fields.get("slot"), shape)
+            return clip_from(message, config, next(clip_indices), frames)
+
+        yield from self._run("clips", {"config": asdict(config)}, source, slot_bytes, take)
+
+    def close(self) -> None:
+        """End the child; the next job starts another."""
+        if self._child:
+            self._child.close()
+        self._child, self._num_jobs, self._is_busy = None, 0, False
+
+    def _run(
+        self, kind: str, fields: dict[str, Any], source: BinaryIO, slot_bytes: int, take: Callable[[Message], T]
+    ) -> Iterator[T]:
+        child = self._ready_child(slot_bytes)
+        job = Job(child, source, self._limits)
+        self._is_busy = True
+        try:
+            yield from job.run(kind, fields, take)
+        finally:
+            if self._child is child:
+                self._is_busy = False
+                self._num_jobs += 1
+                if not job.is_over or self._num_jobs >= self._recycle_after:
+                    self.close()
+
+    def _ready_child(self, slot_bytes: int) -> DecoderProcess:
+        child = self._child
+        if child and (self._is_busy or not child.is_alive or child.slot_bytes < slot_bytes):
+            self.close()
+        if self._child is None:
+            self._child = DecoderProcess(self._limits, slot_bytes=slot_bytes)
+        return self._child

@@ -1,0 +1,144 @@
+"""Messages between the caller and its decoder process: a JSON header, then raw bytes. Never pickle.
+
+caller -> child    probe, clips (a job)        data (bytes it asked for)    free (a slot of shared memory)
+child -> caller    ready, read (offset, length)    info    clip (a filled slot)    end    error
+"""
+
+import json
+import math
+import re
+import socket
+import struct
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeGuard
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.decode.limits import FORMATS, DecodeLimits
+from pipeline.decode.records import Clip, VideoInfo
+from pipeline.decode.sampling import TIME_TOLERANCE_S, SamplingConfig, clip_timestamps
+from pipeline.errors import ERROR_CLASSES, DecodeError
+
+LENGTHS = struct.Struct(">II")
+MAX_HEADER_BYTES = 64 * 1024  # the largest is a clip of 256 frames: about 6 KB
+BLOCK_BYTES = 256 * 1024  # the child reads its source in such blocks; most of J-HMDB fits in one
+
+
+class ProtocolError(Exception):
+    """The other side sent what no sound one sends."""
+
+
+@dataclass(frozen=True)
+class Message:
+    """One message: its type, the other fields of its header, and the raw bytes behind it."""
+
+    type: str
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    payload: bytes = b""
+
+
+def send(sock: socket.socket, message: Message) -> None:
+    """Raises OSError when the other side is gone, TimeoutError when it does not read."""
+    header = json.dumps({"type": message.type, **message.fields}).encode()
+    sock.sendall(LENGTHS.pack(len(header), len(message.payload)) + header + message.payload)
+
+
+def receive(sock: socket.socket, *, timeout_s: float | None = None) -> Message:
+    """Take one whole message.
+
+    Args:
+        timeout_s: Until its last byte; None waits for ever.
+    Raises:
+        EOFError: the other side is gone. TimeoutError. ProtocolError: not a message.
+    """
+    deadline_s = None if timeout_s is None else time.monotonic() + timeout_s
+    header_length, payload_length = LENGTHS.unpack(_exactly(sock, LENGTHS.size, deadline_s))
+    if header_length > MAX_HEADER_BYTES or payload_length > BLOCK_BYTES:
+        raise ProtocolError(f"a message of {header_length} + {payload_length} bytes")
+    header, payload = _exactly(sock, header_length, deadline_s), _exactly(sock, payload_length, deadline_s)
+    try:
+        fields = json.loads(header)
+        return Message(str(fields.pop("type")), fields, payload)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as e:
+        raise ProtocolError(f"a header that is no message: {type(e).__name__}") from e
+
+
+def info_from(message: Message, limits: DecodeLimits) -> VideoInfo:
+    """Check the facts that a child claims about a video; ProtocolError where it could not have read them."""
+    fields = dict(message.fields)
+    _require(set(fields) == set(VideoInfo.__dataclass_fields__), "info with the wrong fields")
+    container, codec = fields["container"], fields["codec"]
+    _require(isinstance(container, str) and not FORMATS.isdisjoint(container.split(",")), "an unknown container")
+    _require(isinstance(codec, str) and re.fullmatch("[a-z0-9_]{1,32}", codec) is not None, "an unknown codec")
+    for name in ("width", "height", "num_frames"):
+        _require(fields[name] is None or _is_count(fields[name], limits.max_frames), f"an absurd {name}")
+    for name in ("fps", "duration_s"):
+        _require(fields[name] is None or (_is_finite(fields[name]) and fields[name] > 0), f"an absurd {name}")
+    _require(fields["rotation_deg"] in (0, 90, 180, 270), "an absurd rotation_deg")
+    _require(fields["num_frames_source"] in ("container", "estimated"), "an unknown num_frames_source")
+    _require(isinstance(fields["has_audio"], bool), "has_audio that is no bool")
+    return VideoInfo(**fields)
+
+
+def clip_from(message: Message, config: SamplingConfig, clip_index: int, frames: NDArray[np.uint8]) -> Clip:
+    """Build the clip that must come next; ProtocolError where its times or counts cannot be.
+
+    Args:
+        frames: uint8 (T, H, W, C), a copy that the child cannot touch any more.
+    """
+    fields = message.fields
+    wanted_s = clip_timestamps(config, clip_index)
+    start_s, end_s, pts_s = float(wanted_s[0]), fields.get("end_s"), fields.get("pts_s")
+    _require(fields.get("clip_index") == clip_index, "a clip out of turn")
+    _require(isinstance(pts_s, list) and len(pts_s) == len(wanted_s) and all(map(_is_finite, pts_s)), "absurd pts_s")
+    shown_s = np.array(pts_s, dtype=np.float64)
+    _require(bool((shown_s >= 0).all() and (np.diff(shown_s) >= 0).all()), "pts_s that run backwards")
+    _require(bool((shown_s <= wanted_s + 2 * TIME_TOLERANCE_S).all()), "frames shown before their time")
+    if not (_is_finite(end_s) and start_s < end_s <= start_s + config.clip_duration_s):
+        raise ProtocolError("an absurd end_s")
+    return Clip(clip_index, start_s, float(end_s), len(set(shown_s.tolist())), frames, shown_s)
+
+
+def error_from(message: Message) -> DecodeError:
+    """The error that a child reports, its texts made short and printable."""
+    error_class, what = message.fields.get("error_class"), message.fields.get("what")
+    if error_class not in ERROR_CLASSES:
+        raise ProtocolError("an unknown error class")
+    texts = {name: printable(message.fields.get(name)) for name in ("got", "expected")}
+    return DecodeError(printable(what) or "decoding failed", error_class=error_class, **texts)
+
+
+def printable(text: object) -> str | None:
+    """At most 300 characters of a text that an attacker may have written, safe in any log."""
+    if text is None:
+        return None
+    return "".join(c if c.isprintable() or c == "\n" else "?" for c in str(text)[:300])
+
+
+def _exactly(sock: socket.socket, length: int, deadline_s: float | None) -> bytes:
+    buffer = bytearray(length)
+    view = memoryview(buffer)
+    while view:
+        if deadline_s is not None:
+            sock.settimeout(max(deadline_s - time.monotonic(), 1e-3))
+        received = sock.recv_into(view)
+        if not received:
+            raise EOFError("the other side closed the connection")
+        view = view[received:]
+    return bytes(buffer)
+
+
+def _require(holds: bool, claim: str) -> None:
+    if not holds:
+        raise ProtocolError(claim)
+
+
+def _is_count(value: object, limit: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 < value <= limit
+
+
+def _is_finite(value: object) -> TypeGuard[float]:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

@@ -1,0 +1,316 @@
+"""URI -> file system: listing, whole-object reads and writes, and one set of S3 settings for every client.
+
+A URI is a plain path, `file://...` or `s3://...`. Keys are taken literally: no globbing, no URL decoding, no chaining.
+"""
+
+import contextlib
+import os
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, BinaryIO, TypeVar, cast
+
+import fsspec
+import pyarrow.fs
+import tenacity
+
+from pipeline.errors import ConfigError, CorpusError
+
+T = TypeVar("T")
+_PERMANENT = (FileNotFoundError, FileExistsError, PermissionError, IsADirectoryError, NotADirectoryError)
+_MAX_ATTEMPTS = 5
+_READ_AHEAD_BYTES = 4 << 20
+
+
+@dataclass(frozen=True)
+class ObjectInfo:
+    """One object of a listing; `version` changes whenever its bytes do."""
+
+    uri: str
+    version: str
+    size_bytes: int
+    modified_at: datetime | None
+
+
+@dataclass(frozen=True)
+class S3Settings:
+    """The standard AWS_* variables, read once, spelled for each client library."""
+
+    endpoint_url: str | None
+    access_key: str | None
+    secret_key: str | None
+    session_token: str | None
+    region: str
+
+    @classmethod
+    def from_environment(cls) -> "S3Settings":
+        env = os.environ
+        region = env.get("AWS_REGION") or env.get("AWS_DEFAULT_REGION") or "us-east-1"
+        return cls(
+            endpoint_url=env.get("AWS_ENDPOINT_URL_S3") or env.get("AWS_ENDPOINT_URL"),
+            access_key=env.get("AWS_ACCESS_KEY_ID"),
+            secret_key=env.get("AWS_SECRET_ACCESS_KEY"),
+            session_token=env.get("AWS_SESSION_TOKEN"),
+            region=region,
+        )
+
+    def for_s3fs(self) -> dict[str, Any]:
+        config: dict[str, Any] = {"retries": {"mode": "standard", "max_attempts": _MAX_ATTEMPTS}}
+        if self.endpoint_url:
+            config["s3"] = {"addressing_style": "path"}
+        client = {"region_name": self.region}
+        keys = {"key": self.access_key, "secret": self.secret_key, "token": self.session_token}
+        return {
+            **{name: value for name, value in keys.items() if value},
+            "endpoint_url": self.endpoint_url,
+            "client_kwargs": client,
+            "config_kwargs": config,
+            "use_listings_cache": False,  # a listing must see what another process has just written
+        }
+
+    def for_delta(self) -> dict[str, str]:
+        options = {
+            "AWS_ACCESS_KEY_ID": self.access_key,
+            "AWS_SECRET_ACCESS_KEY": self.secret_key,
+            "AWS_SESSION_TOKEN": self.session_token,
+            "AWS_ENDPOINT_URL": self.endpoint_url,
+            "AWS_REGION": self.region,
+            "AWS_ALLOW_HTTP": "true" if (self.endpoint_url or "").startswith("http://") else None,
+            "conditional_put": "etag",
+        }
+        return {name: value for name, value in options.items() if value}
+
+    def for_arrow(self) -> pyarrow.fs.S3FileSystem:
+        keys = {"access_key": self.access_key, "secret_key": self.secret_key, "session_token": self.session_token}
+        return pyarrow.fs.S3FileSystem(
+            **{name: value for name, value in keys.items() if value},
+            endpoint_override=self.endpoint_url,
+            region=self.region,
+        )
+
+
+def normalize(uri: str) -> str:
+    """`uri` as `file:///absolute/path` or `s3://bucket/key`, without a trailing slash.
+
+    Raises:
+        ConfigError: the scheme is not supported, or an s3 URI names no bucket.
+    """
+    scheme, path = _split(uri)
+    if scheme == "file":
+        return "file://" + os.path.abspath(os.path.expanduser(path))
+    path = path.strip("/")
+    if not path:
+        raise ConfigError("The URI names no bucket.", where=uri, expected="s3://bucket/prefix")
+    return f"{scheme}://{path}"
+
+
+def join(uri: str, *parts: str) -> str:
+    """The URI of an object below `uri`."""
+    return "/".join([uri.rstrip("/"), *(part.strip("/") for part in parts)])
+
+
+def is_local(uri: str) -> bool:
+    return _split(uri)[0] == "file"
+
+
+def local_path(uri: str) -> Path:
+    """The path of a local URI."""
+    scheme, path = _split(uri)
+    assert scheme == "file", f"not a local URI: {uri}"
+    return Path(path)
+
+
+def filesystem(uri: str) -> tuple[fsspec.AbstractFileSystem, str]:
+    """The fsspec file system of `uri`, and the path it knows the object by."""
+    scheme, path = _split(uri)
+    if scheme == "file":
+        return fsspec.filesystem("file"), path
+    return fsspec.filesystem("s3", **S3Settings.from_environment().for_s3fs()), path
+
+
+def arrow_filesystem(uri: str) -> tuple[pyarrow.fs.FileSystem, str]:
+    """The pyarrow file system of `uri` and the path inside it, as Ray Train wants them."""
+    scheme, path = _split(uri)
+    if scheme == "file":
+        return pyarrow.fs.LocalFileSystem(), path
+    return S3Settings.from_environment().for_arrow(), path
+
+
+def delta_location(uri: str) -> tuple[str, dict[str, str]]:
+    """Table URI and storage options for the deltalake library."""
+    scheme, path = _split(uri)
+    if scheme == "file":
+        return path, {}
+    return uri, S3Settings.from_environment().for_delta()
+
+
+def retried(call: Callable[[], T]) -> T:
+    """Run `call`, again after a passing storage fault, with exponential waits and jitter, five times at most."""
+    retrying = tenacity.Retrying(
+        retry=tenacity.retry_if_exception(is_passing_fault),
+        stop=tenacity.stop_after_attempt(_MAX_ATTEMPTS),
+        wait=tenacity.wait_random_exponential(multiplier=0.2, max=5),
+        reraise=True,
+    )
+    return retrying(call)
+
+
+def is_passing_fault(error: BaseException) -> bool:
+    """Whether another attempt may succeed: any I/O error but the ones that say what is missing or forbidden."""
+    if not isinstance(error, OSError) or isinstance(error, _PERMANENT):
+        return False
+    return not _says_precondition_failed(error)
+
+
+def read_bytes(uri: str) -> bytes:
+    """The whole object."""
+    fs, path = filesystem(uri)
+    return cast(bytes, retried(lambda: fs.cat_file(path)))
+
+
+def read_head(uri: str, num_bytes: int) -> bytes:
+    """The first `num_bytes` of the object, or all of it where it is shorter."""
+    fs, path = filesystem(uri)
+    return cast(bytes, retried(lambda: fs.cat_file(path, start=0, end=num_bytes)))
+
+
+def exists(uri: str) -> bool:
+    fs, path = filesystem(uri)
+    return bool(retried(lambda: fs.exists(path)))
+
+
+def delete(uri: str) -> None:
+    fs, path = filesystem(uri)
+    with contextlib.suppress(FileNotFoundError):
+        retried(lambda: fs.rm_file(path))
+
+
+def put(uri: str, data: bytes) -> None:
+    """Write the whole object, or nothing: a reader sees the old bytes or the new ones."""
+    fs, path = filesystem(uri)
+    if is_local(uri):
+        with _synced_temporary(Path(path), data) as temporary:
+            os.replace(temporary, path)
+    else:
+        retried(lambda: fs.pipe_file(path, data))
+
+
+def put_if_absent(uri: str, data: bytes) -> bool:
+    """Write the whole object unless one is there; False where one was there already."""
+    fs, path = filesystem(uri)
+    try:
+        if is_local(uri):
+            with _synced_temporary(Path(path), data) as temporary:
+                os.link(temporary, path)
+        else:
+            fs.pipe_file(path, data, mode="create")
+    except FileExistsError:
+        return False
+    except OSError as e:
+        if not _says_precondition_failed(e):
+            raise
+        return False
+    return True
+
+
+def _says_precondition_failed(error: OSError) -> bool:
+    """s3fs has no word of its own for a 412: it comes as EINVAL with botocore's error as the cause."""
+    response = getattr(error.__cause__, "response", None) or {}
+    return response.get("Error", {}).get("Code") in ("PreconditionFailed", "ConditionalRequestConflict")
+
+
+def open_object(uri: str) -> BinaryIO:
+    """A seekable reader of the object; remote ones are read ahead in 4 MiB pieces."""
+    fs, path = filesystem(uri)
+    options: dict[str, Any] = {} if is_local(uri) else {"cache_type": "readahead", "block_size": _READ_AHEAD_BYTES}
+    return cast(BinaryIO, retried(lambda: fs.open(path, "rb", **options)))
+
+
+def info(uri: str) -> ObjectInfo:
+    """Size, version and time of one object.
+
+    Raises:
+        FileNotFoundError: there is no such object.
+    """
+    fs, path = filesystem(uri)
+    return _object_info(uri, retried(lambda: fs.info(path)))
+
+
+def list_objects(uri: str) -> Iterator[ObjectInfo]:
+    """Every object below `uri` (or the object itself), folder by folder, as the listing arrives.
+
+    Raises:
+        CorpusError: nothing is there, or it may not be listed.
+    """
+    fs, path = filesystem(uri)
+    try:
+        if fs.isfile(path):
+            yield _object_info(uri, fs.info(path))
+            return
+        if is_local(uri) and not Path(path).is_dir():
+            raise FileNotFoundError(path)
+        for _, _, files in fs.walk(path, detail=True, on_error="raise"):
+            for entry in files.values():
+                yield _object_info(_unsplit(uri, entry["name"]), entry)
+    except PermissionError as e:
+        raise CorpusError("The corpus may not be listed.", where=uri, got=e, cure="grant read and list rights") from e
+    except FileNotFoundError as e:
+        raise CorpusError("There is no such folder or bucket.", where=uri, cure="check the spelling of the URI") from e
+    except OSError as e:
+        raise CorpusError("The corpus cannot be listed.", where=uri, got=e, cure="check the endpoint and retry") from e
+
+
+def require_writable(root: str) -> None:
+    """Refuse a root that cannot be written, before any work is done.
+
+    Raises:
+        ConfigError: a small object could not be written and removed below `root`.
+    """
+    probe = join(root, f".write-test-{uuid.uuid4().hex}")
+    try:
+        put(probe, b"sora")
+        delete(probe)
+    except OSError as e:
+        cure = "check the path or bucket, its rights, and the AWS_* variables"
+        raise ConfigError("The root cannot be written.", where=root, got=f"{type(e).__name__}: {e}", cure=cure) from e
+
+
+def _split(uri: str) -> tuple[str, str]:
+    scheme, separator, path = uri.partition("://")
+    if not separator:
+        return "file", uri
+    if scheme == "file":
+        return "file", path
+    if scheme in ("s3", "s3a"):
+        return "s3", path
+    raise ConfigError("The URI's scheme is not supported.", where=uri, got=scheme, expected="a path, file:// or s3://")
+
+
+def _unsplit(like: str, path: str) -> str:
+    return f"{_split(like)[0]}://{path}"
+
+
+def _object_info(uri: str, entry: dict[str, Any]) -> ObjectInfo:
+    size = int(entry.get("size") or 0)
+    modified = entry.get("LastModified") or entry.get("mtime")
+    if isinstance(modified, (int, float)):
+        modified = datetime.fromtimestamp(modified, tz=UTC)
+    etag = str(entry.get("ETag") or "").strip('"')
+    version = etag or f"{size}-{modified.timestamp() if modified else 0:.6f}"
+    return ObjectInfo(uri=uri, version=version, size_bytes=size, modified_at=modified)
+
+
+@contextlib.contextmanager
+def _synced_temporary(path: Path, data: bytes) -> Iterator[Path]:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name[:100]}.{uuid.uuid4().hex}.tmp")
+    try:
+        with open(temporary, "xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        yield temporary
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,269 @@
+"""Open, append to and rewrite the Delta tables of a root, with the fenced, idempotent commit.
+
+    worker: datafiles.write    --> immutable Parquet, named by no commit yet, invisible to readers
+    driver: TableWriter.commit --> one log entry that names the files and carries transaction ("sora", n + 1)
+
+Two writers that commit at once carry the same n + 1: one wins, the other loads again, drops what is done, tries again.
+"""
+
+import json
+import random
+import time
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as pads
+from deltalake import CommitProperties, DeltaTable, Transaction
+from deltalake.exceptions import DeltaError, TableNotFoundError
+from deltalake.transaction import AddAction, RemoveAction
+
+from pipeline import datafiles, schema, storage
+from pipeline.datafiles import DataFile, Key, table_uri
+from pipeline.errors import CommitConflictError, TableError
+
+_APP = "sora"
+_MAX_COMMIT_ATTEMPTS = 40  # four writers racing for 20 keys needed at most 9
+_MAX_WAIT_S = 2.0
+
+
+def create_missing(root: str) -> None:
+    """Create the tables a root does not have yet; existing ones are left as they are."""
+    for name, columns in schema.TABLES.items():
+        location, options = storage.delta_location(table_uri(root, name))
+        DeltaTable.create(
+            location,
+            schema=columns,
+            mode="ignore",
+            partition_by=schema.PARTITIONS.get(name),
+            name=name,
+            storage_options=options,
+        )
+
+
+def open_table(root: str, name: str) -> DeltaTable:
+    """The newest state of a table.
+
+    Raises:
+        TableError: the root holds no such table.
+    """
+    uri = table_uri(root, name)
+    location, options = storage.delta_location(uri)
+    try:
+        return storage.retried(lambda: DeltaTable(location, storage_options=options))
+    except TableNotFoundError as e:
+        cure = f"run `sora catalog CORPUS --root {root}` first, or check the root's spelling"
+        raise TableError(f"The root has no table `{name}`.", where=uri, cure=cure) from e
+
+
+def read(root: str, name: str, columns: Sequence[str] | None = None, where: pc.Expression | None = None) -> pa.Table:
+    """Rows of a table's newest state, in the column order of schema.py."""
+    return read_state(root, open_table(root, name), name, columns, where)
+
+
+def read_state(
+    root: str,
+    state: DeltaTable,
+    name: str,
+    columns: Sequence[str] | None = None,
+    where: pc.Expression | None = None,
+) -> pa.Table:
+    """Rows of one state of a table."""
+    wanted = list(columns) if columns is not None else schema.TABLES[name].names
+    return datafiles.dataset(root, name, state).to_table(columns=wanted, filter=where)
+
+
+class TableWriter:
+    """Commits files to one table, and remembers up to which transaction it has seen the table's keys.
+
+    Args:
+        root: The root's URI.
+        name: The table.
+        seen_transaction: The transaction the caller's plan was made from: what was committed up to it is known to be
+            disjoint from the files to come. None: nothing is known, every commit looks for its keys in the table.
+    """
+
+    def __init__(self, root: str, name: str, *, seen_transaction: int | None = None):
+        self._root, self._name, self._seen = root, name, seen_transaction
+
+    def commit(self, files: Sequence[DataFile]) -> int:
+        """Make files visible in one commit, less the rows whose key another writer has committed meanwhile.
+
+        Returns:
+            The number of rows this commit made visible.
+        Raises:
+            CommitConflictError: other writers won every attempt; the files stay invisible.
+        """
+        waiting = [file for file in files if file.num_rows]
+        for attempt in range(_MAX_COMMIT_ATTEMPTS):
+            if not waiting:
+                return 0
+            state = open_table(self._root, self._name)
+            if attempt and _is_committed(state, self._name, waiting):  # the response was lost, not the commit
+                self._seen = transaction(state)
+                break
+            if transaction(state) != self._seen:
+                waiting = _without_committed_keys(self._root, self._name, state, waiting)
+            self._seen = transaction(state)
+            if waiting and _try_commit(state, self._name, waiting):
+                self._seen += 1
+                break
+            if waiting:
+                _wait(attempt)
+        else:
+            raise _lost_every_race(self._root, self._name)
+        return sum(file.num_rows for file in waiting)
+
+
+def transaction(state: DeltaTable) -> int:
+    """The number of the last fenced commit in a state of a table; 0 before the first."""
+    return state.transaction_version(_APP) or 0
+
+
+def append(root: str, name: str, rows: pa.Table) -> int:
+    """Write and commit rows; rows whose key is in the table already are dropped. Returns the rows added."""
+    return TableWriter(root, name).commit(datafiles.write(root, name, rows))
+
+
+def append_rows(root: str, name: str, rows: Sequence[Mapping[str, Any]]) -> int:
+    """`append` for a few rows given as dictionaries; columns left out are null."""
+    columns = schema.TABLES[name]
+    complete = [{column: row.get(column) for column in columns.names} for row in rows]
+    return append(root, name, pa.Table.from_pylist(complete, schema=columns))
+
+
+def replace(root: str, name: str, where: pc.Expression, rows: Callable[[pa.Table], pa.Table]) -> None:
+    """Take some rows out and put others in, in one commit; only the files that hold the taken rows are rewritten.
+
+    Args:
+        root: The root's URI.
+        name: The table.
+        where: Selects the rows to take out; over columns that are never null.
+        rows: Makes the rows to put in from those taken out; called again when another writer won.
+    Raises:
+        CommitConflictError: other writers won every attempt; nothing has changed.
+    """
+    for attempt in range(_MAX_COMMIT_ATTEMPTS):
+        state = open_table(root, name)
+        touched = [file for file in datafiles.files(name, state) if _has_rows(root, name, file, where)]
+        before = [datafiles.read(root, name, file) for file in touched]
+        nothing = schema.TABLES[name].empty_table()
+        taken = pa.concat_tables([nothing, *(part.filter(where) for part in before)])
+        kept = pa.concat_tables([nothing, *(part.filter(~where) for part in before)])
+        assert taken.num_rows + kept.num_rows == sum(part.num_rows for part in before), f"{where} is null on a row"
+        added = datafiles.write(root, name, pa.concat_tables([kept, rows(taken).select(kept.column_names)]))
+        if not touched and not added:
+            return
+        if _try_commit(state, name, added, removed=touched):
+            return
+        _wait(attempt)
+    raise _lost_every_race(root, name)
+
+
+def upsert(root: str, name: str, rows: pa.Table) -> None:
+    """Insert rows, replacing those that have the same schema.KEYS, in one commit."""
+    columns = schema.KEYS[name]
+    keys = datafiles.distinct_keys(rows, columns)
+
+    def merged(taken: pa.Table) -> pa.Table:
+        others = taken.filter(pa.array([key not in keys for key in _row_keys(taken, columns)], pa.bool_()))
+        return pa.concat_tables([others, rows.select(others.column_names).cast(others.schema)])
+
+    replace(root, name, pc.field(columns[0]).isin(rows[columns[0]].unique()), merged)
+
+
+def set_column(root: str, name: str, keys: Sequence[Key], column: str, value: str) -> None:
+    """Set one column of the rows with the given schema.KEYS, in one commit."""
+    columns, wanted = schema.KEYS[name], set(keys)
+
+    def changed(taken: pa.Table) -> pa.Table:
+        old = taken[column].to_pylist()
+        is_wanted = [key in wanted for key in _row_keys(taken, columns)]
+        new = [value if hit else kept for hit, kept in zip(is_wanted, old, strict=True)]
+        place = taken.column_names.index(column)
+        return taken.set_column(place, taken.schema.field(column), pa.array(new, taken.schema.field(column).type))
+
+    if wanted:
+        replace(root, name, pc.field(columns[0]).isin(pa.array(sorted({key[0] for key in wanted}))), changed)
+
+
+def _row_keys(rows: pa.Table, columns: Sequence[str]) -> list[Key]:
+    values = [[str(value) for value in rows[column].to_pylist()] for column in columns]
+    return list(zip(*values, strict=True))
+
+
+def _has_rows(root: str, name: str, file: DataFile, where: pc.Expression) -> bool:
+    filesystem, base = storage.arrow_filesystem(table_uri(root, name))
+    return bool(pads.dataset(f"{base}/{file.path}", filesystem=filesystem, format="parquet").count_rows(filter=where))
+
+
+def _wait(attempt: int) -> None:
+    time.sleep(random.uniform(0, min(_MAX_WAIT_S, 0.05 * 2**attempt)))
+
+
+def _lost_every_race(root: str, name: str) -> CommitConflictError:
+    return CommitConflictError(
+        f"Other writers won {_MAX_COMMIT_ATTEMPTS} races for table `{name}`.",
+        where=table_uri(root, name),
+        cure="run the same command again; what is committed is not done twice",
+    )
+
+
+def _try_commit(state: DeltaTable, name: str, added: Sequence[DataFile], *, removed: Sequence[DataFile] = ()) -> bool:
+    now_ms = int(datetime.now(UTC).timestamp() * 1000)
+    actions: list[AddAction | RemoveAction] = [_add_action(file, now_ms) for file in added]
+    actions += [RemoveAction(file.path, True, now_ms, file.size_bytes, dict(file.partition)) for file in removed]
+    properties = CommitProperties(app_transactions=[Transaction(_APP, transaction(state) + 1)])
+    partition_by = schema.PARTITIONS.get(name)
+    try:
+        state.create_write_transaction(actions, "append", state.schema(), partition_by, commit_properties=properties)
+    except (DeltaError, OSError) as e:
+        if not _is_conflict(e):
+            raise
+        return False
+    return True
+
+
+def _is_conflict(error: Exception) -> bool:
+    text = str(error).lower()
+    return "concurrent" in text or "conflict" in text or storage.is_passing_fault(error)
+
+
+def _is_committed(state: DeltaTable, name: str, files: Sequence[DataFile]) -> bool:
+    there = {file.path for file in datafiles.files(name, state)}
+    return any(file.path in there for file in files)
+
+
+def _without_committed_keys(root: str, name: str, state: DeltaTable, files: Sequence[DataFile]) -> list[DataFile]:
+    done = _committed_keys(root, state, name, files)
+    kept: list[DataFile] = []
+    for file in files:
+        left = {key for key in file.keys if key not in done}
+        if len(left) == len(file.keys):
+            kept.append(file)
+        elif left:
+            rows = datafiles.read(root, name, file)
+            mask = pa.array([key in left for key in _row_keys(rows, schema.KEYS[name])])
+            kept += datafiles.write(root, name, rows.filter(mask))
+    return kept
+
+
+def _committed_keys(root: str, state: DeltaTable, name: str, files: Sequence[DataFile]) -> set[Key]:
+    key_columns = schema.KEYS.get(name)
+    if key_columns is None or state.version() == 0:
+        return set()
+    ids = pa.array(sorted({key[0] for file in files for key in file.keys}), pa.string())
+    where = pc.field(key_columns[0]).isin(ids)
+    for column in schema.PARTITIONS.get(name, []):
+        if column in key_columns:
+            where &= pc.field(column).isin(sorted({file.partition[column] for file in files}))
+    return datafiles.distinct_keys(read_state(root, state, name, key_columns, where), key_columns)
+
+
+def _add_action(file: DataFile, now_ms: int) -> AddAction:
+    # The row count and no minima: readers through deltalake's to_pyarrow_dataset would find no row at all (see
+    # datafiles.dataset). Random ids have no useful ranges anyway; the partitions do the skipping.
+    stats = json.dumps({"numRecords": file.num_rows})
+    return AddAction(file.path, file.size_bytes, dict(file.partition), now_ms, True, stats)

@@ -1,0 +1,218 @@
+"""What every training worker runs: epochs of steps, an evaluation and a checkpoint after each."""
+
+import json
+import os
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import ray.train
+import ray.train.torch
+import torch
+import torch.distributed
+from torch import Tensor, nn
+
+from pipeline import tracking
+from pipeline.decode.sampling import SamplingConfig
+from pipeline.decode.transform import to_frames, to_model_input
+from pipeline.model.autoencoder import build_model
+from pipeline.model.checkpoint import load_checkpoint, load_training_state, save_checkpoint, save_training_state
+from pipeline.model.config import named_config
+from pipeline.train import report
+from pipeline.train.config import TrainConfig
+from pipeline.train.step import (
+    evaluate_step,
+    learning_rate_at,
+    make_optimizer,
+    set_learning_rate,
+    step_generator,
+    train_step,
+    unwrap,
+)
+
+REPORT_FILE = "report.json"
+_SHUFFLED_CLIPS = 512  # 100 MB of 16x64x64 clips
+_PICTURED_CLIPS = 4
+
+
+@dataclass(frozen=True)
+class LoopConfig:
+    """Everything a worker needs; the same on all of them."""
+
+    root: str
+    run_name: str
+    train: TrainConfig
+    sampling: SamplingConfig
+    labels: tuple[str, ...]
+    num_train_clips: int  # known where clips are cached, estimated from the catalog where they stream
+    mlflow_run_id: str | None
+
+
+def train_loop(loop: LoopConfig) -> None:
+    """Train in one worker; reports metrics and a checkpoint after every epoch."""
+    _Worker(loop).run()
+
+
+class _Worker:
+    """The state of one worker: network, optimizer, and how far it has come."""
+
+    def __init__(self, loop: LoopConfig):
+        self._loop, self._config = loop, loop.train
+        context = ray.train.get_context()
+        self._rank, self._world_size = context.get_world_rank(), context.get_world_size()
+        self._device = ray.train.torch.get_device()
+        if self._device.type == "cpu":  # Ray gives a worker one thread for each CPU it asked for, here less than one
+            torch.set_num_threads(max(1, _num_cores() // context.get_local_world_size()))
+        torch.manual_seed(self._config.seed)
+        network = build_model(named_config(self._config.config), num_classes=len(loop.labels)).to(self._device)
+        self._optimizer = make_optimizer(network, self._config)
+        self._epoch, self._step = 0, 0
+        self._resume(network)
+        self._model: nn.Module = ray.train.torch.prepare_model(network)
+        steps_per_epoch = max(1, -(-loop.num_train_clips // (self._config.batch_size * self._world_size)))
+        self._total_steps = steps_per_epoch * self._config.epochs
+        self._tracker = self._open_tracker()
+
+    def run(self) -> None:
+        while self._epoch < self._config.epochs:
+            started_s = time.monotonic()
+            metrics = self._train_epoch()
+            metrics["epoch_s"] = time.monotonic() - started_s
+            metrics |= self._evaluate(is_last=self._epoch + 1 == self._config.epochs)
+            self._epoch += 1
+            self._report(metrics)
+
+    def _resume(self, network: nn.Module) -> None:
+        checkpoint = ray.train.get_checkpoint()
+        if checkpoint is None:
+            return
+        with checkpoint.as_directory() as folder:
+            network.load_state_dict(load_checkpoint(Path(folder)).model.state_dict())
+            state = load_training_state(Path(folder), self._optimizer)
+        self._epoch, self._step = state.epoch, state.step
+
+    def _open_tracker(self) -> tracking.Tracker | None:
+        run_id = self._loop.mlflow_run_id
+        if self._rank != 0 or run_id is None:
+            return None
+        return tracking.Tracker(self._loop.root, run_name=self._loop.run_name, run_id=run_id)
+
+    def _train_epoch(self) -> dict[str, float]:
+        sums: dict[str, float] = defaultdict(float)
+        num_clips, waited_s, num_steps = 0, 0.0, 0
+        asked_s = time.monotonic()
+        for frames, labels in self._train_batches():
+            waited_s += time.monotonic() - asked_s
+            rate = learning_rate_at(self._config, min(self._step, self._total_steps - 1), self._total_steps)
+            set_learning_rate(self._optimizer, rate)
+            generator = step_generator(self._config.seed, self._step, self._rank, self._device)
+            numbers = train_step(
+                self._model, frames, labels, optimizer=self._optimizer, config=self._config, generator=generator
+            )
+            for name, value in numbers.items():
+                sums[name] += value
+            num_clips, num_steps, self._step = num_clips + len(frames), num_steps + 1, self._step + 1
+            asked_s = time.monotonic()
+        means = {f"train_{name}": value / max(1, num_steps) for name, value in sums.items()}
+        counted = {"train_clips": float(num_clips * self._world_size), "data_wait_s": waited_s}
+        return {**means, **counted, "learning_rate": self._optimizer.param_groups[0]["lr"]}
+
+    def _train_batches(self) -> Iterator[tuple[Tensor, Tensor]]:
+        shard = ray.train.get_dataset_shard("train")
+        batches = shard.iter_batches(
+            batch_size=self._config.batch_size,
+            batch_format="pyarrow",
+            local_shuffle_buffer_size=_SHUFFLED_CLIPS,
+            local_shuffle_seed=self._config.seed + self._epoch,
+        )
+        return (self._tensors(batch) for batch in batches)
+
+    def _evaluate(self, *, is_last: bool) -> dict[str, float]:
+        """Score the validation clips, each by one worker; every worker returns the same numbers."""
+        scores: dict[str, list[Any]] = {"loss": [], "recon_error": [], "predictions": [], "targets": []}
+        batches = ray.train.get_dataset_shard("validation").iter_batches(
+            batch_size=self._config.batch_size, batch_format="pyarrow"
+        )
+        for index, batch in enumerate(batches):
+            if index % self._world_size != self._rank:
+                continue
+            frames, labels = self._tensors(batch)
+            if is_last and index == 0:
+                self._log_pictures(frames)
+            scored = evaluate_step(self._model, frames, labels, self._config)
+            scores["loss"] += [scored["loss"]] * len(frames)
+            scores["recon_error"] += scored["recon_error"].tolist()
+            if scored["predictions"] is not None:
+                scores["predictions"] += scored["predictions"].tolist()
+                scores["targets"] += labels.tolist()
+        return self._summed_up(_gathered(scores))
+
+    def _summed_up(self, scores: dict[str, list[Any]]) -> dict[str, float]:
+        if not scores["loss"]:
+            return {}
+        metrics = {"validation_loss": float(np.mean(scores["loss"]))}
+        metrics["validation_recon_error"] = float(np.mean(scores["recon_error"]))
+        metrics["validation_clips"] = float(len(scores["loss"]))
+        pairs = [(t, p) for t, p in zip(scores["targets"], scores["predictions"], strict=True) if t >= 0]
+        if pairs:
+            targets, predictions = zip(*pairs, strict=True)
+            text, fields = report.per_class_report(targets, predictions, self._loop.labels)
+            metrics["validation_accuracy"] = fields["accuracy"]
+            self._report_files = {"text": text, "classes": fields}
+        return metrics
+
+    def _log_pictures(self, frames: Tensor) -> None:
+        if self._tracker is None:
+            return
+        shown = frames[:_PICTURED_CLIPS]
+        network = unwrap(self._model).eval()
+        with torch.inference_mode():
+            rebuilt = to_frames(network.reconstruct(to_model_input(shown.to(self._device))))
+        figure = report.reconstruction_figure(shown.cpu().numpy(), rebuilt.cpu().numpy())
+        self._tracker.log_figure(figure, "reconstructions.png")
+
+    def _report(self, metrics: dict[str, float]) -> None:
+        """Hand metrics to Ray from every worker, and a checkpoint from the first."""
+        metrics = {**metrics, "epoch": float(self._epoch)}
+        if self._rank != 0:
+            ray.train.report(metrics)
+            return
+        if self._tracker is not None:
+            self._tracker.log_metrics(metrics, step=self._epoch)
+        with tempfile.TemporaryDirectory() as folder:
+            self._save(Path(folder), metrics)
+            ray.train.report(metrics, checkpoint=ray.train.Checkpoint.from_directory(folder))
+
+    def _save(self, folder: Path, metrics: dict[str, float]) -> None:
+        sampling = {name: getattr(self._loop.sampling, name) for name in self._loop.sampling.__dataclass_fields__}
+        network = unwrap(self._model)
+        digest = save_checkpoint(folder, network, labels=self._loop.labels, sampling=sampling, metrics=metrics)
+        save_training_state(folder, self._optimizer, epoch=self._epoch, step=self._step, model_digest=digest)
+        written = {"metrics": metrics, **getattr(self, "_report_files", {})}
+        (folder / REPORT_FILE).write_text(json.dumps(written))
+
+    def _tensors(self, batch: pa.Table) -> tuple[Tensor, Tensor]:
+        """Flat bytes -> uint8 (B, T, H, W, C); label_index -> int64 (B,)."""
+        sampling = self._loop.sampling
+        T, S = sampling.frames_per_clip, sampling.size_px
+        flat = np.frombuffer(b"".join(value.as_py() for value in batch["frames"]), np.uint8)
+        frames = torch.from_numpy(flat.reshape(batch.num_rows, T, S, S, 3).copy())
+        return frames, torch.from_numpy(batch["label_index"].to_numpy().astype(np.int64))
+
+
+def _gathered(scores: dict[str, list[Any]]) -> dict[str, list[Any]]:
+    if not torch.distributed.is_initialized():
+        return scores
+    from_all: list[Any] = [None] * torch.distributed.get_world_size()
+    torch.distributed.all_gather_object(from_all, scores)
+    return {name: [value for part in from_all for value in part[name]] for name in scores}
+
+
+def _num_cores() -> int:
+    return len(os.sched_getaffinity(0))

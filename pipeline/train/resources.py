@@ -1,0 +1,48 @@
+"""How a run shares the cluster between training workers and decoding actors: pure arithmetic."""
+
+from dataclasses import dataclass
+
+from pipeline.errors import ConfigError
+
+_CACHED_SHARE = 0.5  # of the object store; Ray spills to disk beyond it, which costs more than decoding again
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What each side of a run gets."""
+
+    use_gpu: bool
+    cpus_per_worker: float
+    num_decoders: int
+    is_cached: bool  # decoded clips are kept in the object store for all epochs
+
+
+def share(
+    *, num_cpus: float, num_gpus: float, object_store_bytes: float, num_workers: int, clip_bytes: int
+) -> Resources:
+    """Divide the cluster.
+
+    Args:
+        num_cpus: CPUs of the cluster.
+        num_gpus: GPUs of the cluster.
+        object_store_bytes: Memory of Ray's object store.
+        num_workers: Training processes.
+        clip_bytes: Bytes of all decoded clips of the run.
+    Raises:
+        ConfigError: there are more workers than CPUs or GPUs could serve.
+    """
+    use_gpu = num_gpus >= 1
+    if use_gpu and num_workers > num_gpus:
+        raise ConfigError(
+            "There are more workers than GPUs.", where="--num-workers", got=num_workers, expected=num_gpus
+        )
+    if num_workers > 2 * num_cpus:
+        expected = f"at most {int(2 * num_cpus)} on {num_cpus:g} CPUs"
+        raise ConfigError("There are too many workers.", where="--num-workers", got=num_workers, expected=expected)
+    is_cached = clip_bytes <= _CACHED_SHARE * object_store_bytes
+    if is_cached:  # decoding is over before training starts
+        return Resources(use_gpu, min(1.0, num_cpus / num_workers), int(max(1, num_cpus)), True)
+    left = num_cpus - num_workers
+    if left >= 1:
+        return Resources(use_gpu, 1.0, int(left), False)
+    return Resources(use_gpu, max(0.1, (num_cpus - 1) / num_workers), 1, False)

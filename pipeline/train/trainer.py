@@ -1,0 +1,228 @@
+"""The driver of a training run: videos -> Ray Data plan -> TorchTrainer -> a published, registered champion.
+
+catalog --select--> train | validation --clip_dataset--> clips --TorchTrainer--> checkpoints --publish--> model n
+"""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import ray
+import ray.train
+import ray.train.torch
+
+from pipeline import registry, runs, schema, storage, tracking
+from pipeline.decode.clips import clip_dataset
+from pipeline.decode.sampling import SamplingConfig, num_clips
+from pipeline.errors import CorpusError
+from pipeline.train.job import TrainJob
+from pipeline.train.loop import REPORT_FILE, LoopConfig, train_loop
+from pipeline.train.resources import Resources, share
+from pipeline.train.selection import Sample, Selection, read_samples, select
+
+_KEPT_CHECKPOINTS = 2
+_ASSUMED_DURATION_S = 10.0
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """A finished run; `was_finished` where it had been before and nothing was done."""
+
+    run_name: str
+    model_version: str
+    model_uri: str
+    model_digest: str
+    metrics: dict[str, float]
+    report_text: str | None
+    mlflow_run_id: str | None
+    mlflow_uri: str
+    was_finished: bool = False
+
+
+def plan(job: TrainJob) -> Selection:
+    """The videos of the run.
+
+    Raises:
+        ConfigError: an option is wrong, or there is nothing to learn from.
+        TableError: the root has no tables.
+    """
+    config = job.train
+    return select(
+        read_samples(storage.normalize(job.root)),
+        validation_fraction=config.validation_fraction,
+        seed=config.seed,
+        group_column=job.group_column,
+        split_column=job.split_column,
+    )
+
+
+def run_name(job: TrainJob, selection: Selection) -> str:
+    """The name given, or one that follows from the options and the videos."""
+    if job.name:
+        return job.name
+    options = {**asdict(job), "root": None}
+    return f"{job.train.config}-{schema.run_key(json.dumps(options, sort_keys=True), selection.digest())[:8]}"
+
+
+def train(
+    job: TrainJob, selection: Selection, *, connect: Callable[[], None], note: Callable[[str], None]
+) -> TrainResult:
+    """Train, publish the model, make it the champion.
+
+    Args:
+        job: The run.
+        selection: From `plan`.
+        connect: Starts or joins Ray; not called where the run had finished before.
+        note: Told in words what happens now.
+    Raises:
+        ConfigError: the cluster cannot serve so many workers.
+        CorpusError: not one clip of the training videos could be decoded.
+    """
+    root, name = storage.normalize(job.root), run_name(job, selection)
+    finished = _finished(root, name)
+    if finished is not None:
+        return finished
+    storage.require_writable(root)
+    connect()
+    tracker = _tracker(root, name, job, selection)
+    try:
+        checkpoint = _fit(root, name, job, selection, tracker, note)
+        result = _publish(root, name, checkpoint, tracker)
+    except BaseException:
+        tracker.finish("FAILED")
+        raise
+    tracker.finish()
+    return result
+
+
+def _fit(
+    root: str,
+    name: str,
+    job: TrainJob,
+    selection: Selection,
+    tracker: tracking.Tracker,
+    note: Callable[[str], None],
+) -> ray.train.Checkpoint:
+    resources = _resources(job, selection)
+    datasets, num_train_clips = _datasets(job, selection, resources, note)
+    note(
+        f"training {name}: {num_train_clips} clips of {len(selection.train)} videos, {len(selection.labels)} classes, "
+        f"validation on {len(selection.validation)} videos, {job.train.num_workers} workers, {job.train.epochs} epochs"
+    )
+    loop = LoopConfig(root, name, job.train, job.sampling, tuple(selection.labels), num_train_clips, tracker.run_id)
+    filesystem, path = storage.arrow_filesystem(storage.join(root, "models", "runs"))
+    trainer = ray.train.torch.TorchTrainer(
+        train_loop,
+        train_loop_config=loop,
+        datasets=datasets,
+        dataset_config=ray.train.DataConfig(datasets_to_split=["train"]),
+        scaling_config=ray.train.ScalingConfig(
+            num_workers=job.train.num_workers,
+            use_gpu=resources.use_gpu,
+            resources_per_worker={"CPU": resources.cpus_per_worker, **({"GPU": 1} if resources.use_gpu else {})},
+        ),
+        run_config=ray.train.RunConfig(
+            name=name,
+            storage_path=path,
+            storage_filesystem=filesystem,
+            failure_config=ray.train.FailureConfig(max_failures=job.train.max_failures),
+            checkpoint_config=ray.train.CheckpointConfig(num_to_keep=_KEPT_CHECKPOINTS),
+        ),
+    )
+    result = trainer.fit()
+    assert result.checkpoint is not None, "the loop reports a checkpoint after every epoch"
+    return result.checkpoint
+
+
+def _datasets(
+    job: TrainJob, selection: Selection, resources: Resources, note: Callable[[str], None]
+) -> tuple[dict[str, Any], int]:
+    train_clips = clip_dataset(selection.rows("train"), job.sampling, num_actors=resources.num_decoders)
+    validation = selection.rows("validation")
+    validation_clips = clip_dataset(validation, job.sampling, num_actors=resources.num_decoders)
+    if validation.num_rows == 0:
+        validation_clips = ray.data.from_arrow(pa.table({"frames": pa.array([], pa.binary())}))
+    if not resources.is_cached:
+        return {"train": train_clips, "validation": validation_clips}, _expected_clips(selection.train, job.sampling)
+    note(f"decoding {len(selection.train) + len(selection.validation)} videos into memory")
+    train_clips, validation_clips = train_clips.materialize(), validation_clips.materialize()
+    num_train_clips = train_clips.count()
+    if num_train_clips == 0:
+        cure = "`sora extract` writes the reasons into `failures`"
+        raise CorpusError("Not one training video could be decoded.", where=job.root, cure=cure)
+    return {"train": train_clips, "validation": validation_clips}, num_train_clips
+
+
+def _resources(job: TrainJob, selection: Selection) -> Resources:
+    sampling = job.sampling
+    clip_bytes = sampling.frames_per_clip * sampling.size_px**2 * 3
+    there = ray.cluster_resources()
+    return share(
+        num_cpus=there.get("CPU", 1),
+        num_gpus=there.get("GPU", 0),
+        object_store_bytes=there.get("object_store_memory", 0),
+        num_workers=job.train.num_workers,
+        clip_bytes=clip_bytes * _expected_clips([*selection.train, *selection.validation], sampling),
+    )
+
+
+def _expected_clips(samples: Sequence[Sample], sampling: SamplingConfig) -> int:
+    return sum(num_clips(sampling, min(sample.duration_s or _ASSUMED_DURATION_S, 86_400.0)) for sample in samples)
+
+
+def _tracker(root: str, name: str, job: TrainJob, selection: Selection) -> tracking.Tracker:
+    """The run's MLflow run: the one it began with, where it is resumed."""
+    memory = storage.join(root, "models", "runs", f"{name}.json")
+    run_id = json.loads(storage.read_bytes(memory)).get("mlflow_run_id") if storage.exists(memory) else None
+    tracker = tracking.Tracker(root, run_name=name, run_id=run_id, tags={"sora_job": "train", "sora_root": root})
+    if run_id is None:
+        counts = {"train_videos": len(selection.train), "validation_videos": len(selection.validation)}
+        tracker.log_params({**json.loads(runs.as_json(job)), **counts, "num_classes": len(selection.labels)})
+        storage.put(memory, json.dumps({"mlflow_run_id": tracker.run_id}).encode())
+    return tracker
+
+
+def _publish(root: str, name: str, checkpoint: ray.train.Checkpoint, tracker: tracking.Tracker) -> TrainResult:
+    with checkpoint.as_directory() as directory:
+        folder = Path(directory)
+        written = json.loads((folder / REPORT_FILE).read_text())
+        model = registry.publish(root, folder)
+        if "text" in written:
+            tracker.log_text(written["text"], "classification_report.txt")
+            tracker.log_text(json.dumps(written["classes"], indent=2), "classification_report.json")
+        tags = {"sora_uri": model.uri, "sora_version": model.version, "sora_digest": model.digest}
+        registered = tracker.register_model(folder, tags=tags)
+    registry.promote(root, model.version)
+    if registered is not None:
+        tracker.set_champion(registered)
+    numbers = {key: value for key, value in written["metrics"].items() if isinstance(value, (int, float))}
+    result = TrainResult(
+        name, model.version, model.uri, model.digest, numbers, written.get("text"), tracker.run_id, tracker.uri
+    )
+    storage.put(_finished_uri(root, name), json.dumps(asdict(result)).encode())
+    return result
+
+
+def _finished(root: str, name: str) -> TrainResult | None:
+    uri = _finished_uri(root, name)
+    if not storage.exists(uri):
+        return None
+    return TrainResult(**{**json.loads(storage.read_bytes(uri)), "was_finished": True})
+
+
+def _finished_uri(root: str, name: str) -> str:
+    return storage.join(root, "models", "runs", f"{name}.finished.json")
+
+
+def record_counts(result: TrainResult, selection: Selection) -> dict[str, int]:
+    """What the `runs` table says of a training run."""
+    return {
+        "train_videos": len(selection.train),
+        "validation_videos": len(selection.validation),
+        "held_out_videos": selection.num_held_out,
+        "epochs": int(result.metrics.get("epoch", 0)),
+        "model_version": int(result.model_version),
+    }

@@ -1,0 +1,1 @@
+"""Tests of cluster/ and of jobs submitted to a cluster."""
