@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 from jobs.ray_session import connect, ray_session
-from jobs.shell import Job, main as shell_main
+from jobs.shell import Answer, Job, main as shell_main
 from pipeline import runs, storage
 from pipeline.corpus.config import CatalogConfig
 
@@ -17,10 +17,10 @@ from pipeline.corpus.config import CatalogConfig
 def run(job: Job[CatalogConfig]) -> int:
     """Catalog, and say what was found."""
     with ray_session():
-        return catalog(job, job.config)
+        return job.give(catalog(job, job.config))
 
 
-def catalog(job: Job, config: CatalogConfig) -> int:
+def catalog(job: Job, config: CatalogConfig) -> Answer:
     """Catalog inside a Ray session that is there already or starts when it is needed."""
     from pipeline.corpus.catalog import catalog as run_catalog
 
@@ -40,8 +40,7 @@ def catalog(job: Job, config: CatalogConfig) -> int:
     )
     if counts.labelled:
         text += f"; {counts.labelled} labels of {counts.distinct_labels} kinds"
-    job.answer(asdict(counts), text)
-    return job.exit_code(counts.failed, counts.new + counts.changed)
+    return Answer(asdict(counts), text, job.exit_code(counts.failed, counts.new + counts.changed))
 
 
 def main(argv: Sequence[str] | None = None) -> int:

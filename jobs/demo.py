@@ -13,8 +13,8 @@ from tyro.conf import Positional
 
 from jobs import catalog as catalog_job, extract as extract_job, train as train_job
 from jobs.ray_session import ray_session
-from jobs.shell import Job, main as shell_main
-from pipeline import storage
+from jobs.shell import Answer, Job, main as shell_main
+from pipeline import storage, tracking
 from pipeline.corpus.config import CatalogConfig
 from pipeline.features.config import ExtractConfig
 from pipeline.tasks import query
@@ -43,18 +43,20 @@ def run(job: Job[DemoConfig]) -> int:
     corpus, labels, training = _corpus(job.config, root)
     with ray_session():
         console.note(f"1/4 catalog {corpus}")
-        catalog_code = catalog_job.catalog(job, CatalogConfig(corpus, root, labels, labels_from_folders=labels is None))
+        cataloged = catalog_job.catalog(job, CatalogConfig(corpus, root, labels, labels_from_folders=labels is None))
+        console.note(cataloged.text)
         console.note("2/4 train")
-        train_job.train(job, TrainJob(root, train=training))
+        console.note(train_job.train(job, TrainJob(root, train=training)).text)
         console.note("3/4 extract")
-        extract_code = extract_job.extract(job, ExtractConfig(root))
+        extracted = extract_job.extract(job, ExtractConfig(root))
+        console.note(extracted.text)
     console.note("4/4 query")
     summary = query.sql(root, _QUERIES[0]).to_pylist()
     lines = [
         f"  {row['label'] or '(no label)':<24}{row['videos']:>6} videos {row['vectors']:>6} vectors" for row in summary
     ]
-    job.answer({"root": root, "classes": summary}, "\n".join([*lines, "", _where(root)]))
-    return max(catalog_code, extract_code)
+    text = "\n".join([*lines, "", _where(root)])
+    return job.give(Answer({"root": root, "classes": summary}, text, max(cataloged.code, extracted.code)))
 
 
 def _corpus(config: DemoConfig, root: str) -> tuple[str, str | None, TrainConfig]:
@@ -83,7 +85,7 @@ def _where(root: str) -> str:
     return (
         f"tables   {storage.join(shown, 'tables')}   (Delta Lake; any engine reads them)\n"
         f"models   {storage.join(shown, 'models')}\n"
-        f"MLflow   mlflow ui --backend-store-uri sqlite:///{shown}/mlflow.db\n"
+        f"MLflow   mlflow ui --backend-store-uri {tracking.tracking_uri(root)}\n"
         f"state    sora status --root {shown}\n\nThree queries to try (`. .venv/bin/activate` first):\n{queries}"
     )
 

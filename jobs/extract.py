@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 from jobs.ray_session import connect, ray_session
-from jobs.shell import Job, main as shell_main
+from jobs.shell import Answer, Job, main as shell_main
 from pipeline import runs, storage
 from pipeline.features.config import ExtractConfig
 
@@ -17,10 +17,10 @@ from pipeline.features.config import ExtractConfig
 def run(job: Job[ExtractConfig]) -> int:
     """Extract, and say what was done."""
     with ray_session():
-        return extract(job, job.config)
+        return job.give(extract(job, job.config))
 
 
-def extract(job: Job, config: ExtractConfig) -> int:
+def extract(job: Job, config: ExtractConfig) -> Answer:
     """Extract inside a Ray session that is there already or starts when it is needed."""
     from pipeline.features.extract import extract as run_extract, plan_extract
 
@@ -38,8 +38,8 @@ def extract(job: Job, config: ExtractConfig) -> int:
     )
     if counts.given_up:
         text += f"; {counts.given_up} failed earlier (--retry-failed takes them again)"
-    job.answer({"model_version": plan.model.version, "run_key": record.run_key, **asdict(counts)}, text)
-    return job.exit_code(counts.failed, counts.videos)
+    fields = {"model_version": plan.model.version, "run_key": record.run_key, **asdict(counts)}
+    return Answer(fields, text, job.exit_code(counts.failed, counts.videos))
 
 
 def main(argv: Sequence[str] | None = None) -> int:

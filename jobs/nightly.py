@@ -6,12 +6,13 @@ A second run of the same date finds nothing to do. Put it behind a scheduler wit
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from tyro.conf import Positional
 
 from jobs import catalog as catalog_job, extract as extract_job
 from jobs.ray_session import ray_session
-from jobs.shell import Job, main as shell_main
+from jobs.shell import Answer, Job, main as shell_main
 from pipeline import registry, storage
 from pipeline.corpus.config import CatalogConfig
 from pipeline.features.config import ExtractConfig
@@ -30,6 +31,8 @@ class NightlyConfig:
     """champion, a version number of the root, models:/NAME@ALIAS, or the URI of a checkpoint folder."""
     labels: str | None = None
     """CSV with path,label[,start_s,end_s], as for `sora catalog`."""
+    labels_from_folders: bool = False
+    """Take the first folder below the corpus as the label of each video in it."""
     retry_failed: bool = False
     """Probe and decode again what failed before."""
 
@@ -39,15 +42,25 @@ def run(job: Job[NightlyConfig]) -> int:
     config = job.config
     registry.resolve(storage.normalize(config.root), config.model)  # a night without a model must not begin
     with ray_session():
-        cataloged = catalog_job.catalog(
-            job, CatalogConfig(config.corpus, config.root, config.labels, retry_failed=config.retry_failed)
+        listing = CatalogConfig(
+            config.corpus, config.root, config.labels, config.labels_from_folders, config.retry_failed
         )
+        cataloged = catalog_job.catalog(job, listing)
         extracted = extract_job.extract(job, ExtractConfig(config.root, config.model, config.retry_failed))
     state = status(config.root)
-    text = f"{job.ds}: {state.done} videos done, {state.missing} missing, {state.failed} failed, {state.clips} vectors"
-    fields = {"ds": job.ds, "done": state.done, "missing": state.missing, "failed": state.failed, "clips": state.clips}
-    job.answer(fields, text)
-    return max(cataloged, extracted)
+    summary = (
+        f"{job.ds}: {state.done} videos done, {state.missing} missing, {state.failed} failed, {state.clips} vectors"
+    )
+    fields: dict[str, Any] = {
+        "ds": job.ds,
+        "done": state.done,
+        "missing": state.missing,
+        "failed": state.failed,
+        "clips": state.clips,
+    }
+    fields |= {"catalog": cataloged.fields, "extract": extracted.fields}
+    text = "\n".join([cataloged.text, extracted.text, summary])
+    return job.give(Answer(fields, text, max(cataloged.code, extracted.code)))
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -39,6 +39,20 @@ class Options:
     warn_failed_share: float = 0.1
     """Exit with 10 instead of 0 when more than this share of the videos handled failed, in [0, 1]."""
 
+    def __post_init__(self) -> None:
+        if not 0 <= self.warn_failed_share <= 1:
+            got = self.warn_failed_share
+            raise ConfigError("A share is out of range.", where="--warn-failed-share", got=got, expected="[0, 1]")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a job has to say: for machines, for people, and as exit code."""
+
+    fields: dict[str, Any]
+    text: str
+    code: int = DONE
+
 
 @dataclass(frozen=True)
 class Job(Generic[ConfigT]):
@@ -64,9 +78,10 @@ class Job(Generic[ConfigT]):
                 "The date is not a date.", where="--date", got=self.options.date, expected="YYYY-MM-DD"
             ) from e
 
-    def answer(self, fields: dict[str, Any], text: str) -> None:
-        """Print the answer: as JSON where that was asked for, in words otherwise."""
-        print(json.dumps(fields, default=str) if self.options.json else text, flush=True)
+    def give(self, answer: Answer) -> int:
+        """Print an answer, as JSON where that was asked for and in words otherwise; returns its exit code."""
+        print(json.dumps(answer.fields, default=str) if self.options.json else answer.text, flush=True)
+        return answer.code
 
     def exit_code(self, num_failed: int, num_handled: int) -> int:
         """0, or 10 when the share of failures is over the threshold."""
@@ -90,8 +105,8 @@ def main(
         run: The job; returns an exit code.
         argv: Arguments; the process's own when None.
     """
-    prepare()
     try:
+        prepare()
         arguments = _with_yaml(list(sys.argv[1:] if argv is None else argv))
         parsed = _parse(name, description, config_type, arguments)
         with Console(name) as console:
@@ -99,6 +114,11 @@ def main(
     except SoraError as e:
         print(f"sora {name}: {e}", file=sys.stderr)
         return e.exit_code
+    except OSError as e:
+        logging.getLogger(__name__).info("where it came from", exc_info=True)
+        cure = "check that the store can be reached and has room, then run the same command again"
+        print(f"sora {name}: The storage failed.\n  got: {type(e).__name__}: {e}\n  cure: {cure}", file=sys.stderr)
+        return RETRYABLE
     except KeyboardInterrupt:
         print(f"sora {name}: stopped; what is committed stays, the rest is done by the next run", file=sys.stderr)
         return RETRYABLE
@@ -109,6 +129,9 @@ def prepare() -> None:
     for variable, value in _RAY_ENVIRONMENT.items():
         os.environ.setdefault(variable, value)
     level = os.environ.get("SORA_LOG_LEVEL", "WARNING").upper()
+    if level not in logging.getLevelNamesMapping():
+        expected = "DEBUG, INFO, WARNING, ERROR or CRITICAL"
+        raise ConfigError("The log level is unknown.", where="SORA_LOG_LEVEL", got=level, expected=expected)
     logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr)
 
 
@@ -120,6 +143,7 @@ def _parse(name: str, description: str, config_type: type[ConfigT], arguments: l
         return config, common
 
     markers = (tyro.conf.FlagCreatePairsOff, tyro.conf.OmitArgPrefixes)
+    description += "\n\nAny option can also stand in a YAML file: --options FILE.yaml."
     return tyro.cli(options, prog=f"sora {name}", description=description, args=arguments, config=markers)
 
 

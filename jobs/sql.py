@@ -31,7 +31,7 @@ class SqlConfig:
 
 
 def run(job: Job[SqlConfig]) -> int:
-    """Query, and print the rows: a table on a terminal, JSON lines with --json, CSV into a pipe."""
+    """Query, and print the rows: as a table, or as JSON lines with --json."""
     rows = query.sql(job.config.root, job.config.query)
     if job.options.json:
         for row in rows.to_pylist():

@@ -8,7 +8,7 @@ import rich.box
 from rich.console import Console
 from rich.table import Table
 
-from jobs.shell import DONE, Job, main as shell_main
+from jobs.shell import DONE, Answer, Job, main as shell_main
 from pipeline.report.status import Status, status
 
 
@@ -24,11 +24,10 @@ def run(job: Job[StatusConfig]) -> int:
     """Read the tables, and print where things stand."""
     state = status(job.config.root)
     if job.options.json:
-        job.answer(asdict(state), "")
-    else:
-        console = Console(width=None if sys.stdout.isatty() else 160)
-        for table in _tables(state):
-            console.print(table)
+        return job.give(Answer(asdict(state), ""))
+    console = Console(width=None if sys.stdout.isatty() else 160)
+    for table in _tables(state):
+        console.print(table)
     return DONE
 
 

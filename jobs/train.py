@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 from jobs.ray_session import connect, ray_session
-from jobs.shell import DONE, Job, main as shell_main
+from jobs.shell import Answer, Job, main as shell_main
 from pipeline import runs, storage
 from pipeline.train.job import TrainJob
 
@@ -17,10 +17,10 @@ from pipeline.train.job import TrainJob
 def run(job: Job[TrainJob]) -> int:
     """Train, and say what came of it."""
     with ray_session():
-        return train(job, job.config)
+        return job.give(train(job, job.config))
 
 
-def train(job: Job, config: TrainJob) -> int:
+def train(job: Job, config: TrainJob) -> Answer:
     """Train inside a Ray session that is there already or starts when it is needed."""
     from pipeline.train import trainer
 
@@ -28,7 +28,7 @@ def train(job: Job, config: TrainJob) -> int:
     root = storage.normalize(config.root)
     name = trainer.run_name(config, selection)
     with runs.recorded(root, "train", config, ds=job.ds, selection={"name": name}) as record:
-        result = trainer.train(config, selection, connect=connect, note=job.console.note)
+        result = trainer.train(config, selection, connect=connect, watcher=job.console)
         record.counts, record.mlflow_run_id = trainer.record_counts(result, selection), result.mlflow_run_id
     metrics = result.metrics
     lines = [f"run {result.run_name} had finished before"] if result.was_finished else []
@@ -39,8 +39,7 @@ def train(job: Job, config: TrainJob) -> int:
         f"model {result.model_version} is the champion: {result.model_uri}",
         f"MLflow run {result.mlflow_run_id} in {result.mlflow_uri}",
     ]
-    job.answer(asdict(result), "\n".join(lines))
-    return DONE
+    return Answer(asdict(result), "\n".join(lines))
 
 
 _SHOWN = ("train_loss", "validation_loss", "validation_recon_error", "validation_accuracy")

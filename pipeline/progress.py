@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 
 @dataclass(frozen=True)
@@ -13,6 +14,16 @@ class Progress:
     total: int | None = None  # None: not known yet
     num_failures: int = 0
     unit: str = "videos"
+
+
+class Watcher(Protocol):
+    """Whoever watches a job that has several stages."""
+
+    def note(self, text: str) -> None:
+        """One line about what happens now."""
+
+    def on_progress(self, progress: Progress) -> None:
+        """A new state of the work."""
 
 
 OnProgress = Callable[[Progress], None]

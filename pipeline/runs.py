@@ -1,5 +1,6 @@
 """The `runs` table: every execution of a job leaves one row, the empty and the failed ones too."""
 
+import contextlib
 import json
 import os
 import subprocess
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import datafiles, schema, storage, tables
+from pipeline.errors import SoraError
 
 
 @dataclass
@@ -38,20 +40,24 @@ def recorded(root: str, job: str, config: object, *, ds: date, selection: Mappin
     """
     run = Run(schema.run_key(job, ds, json.dumps(selection, sort_keys=True, default=str)))
     started_at, started_s = datetime.now(UTC), time.monotonic()
-    status = "failed"
     try:
         yield run
-        status = "succeeded"
-    finally:
-        if storage.exists(datafiles.table_uri(root, "runs")):
-            seconds = time.monotonic() - started_s
-            tables.append_rows(root, "runs", [_row(run, job, status, config, started_at, seconds)])
+    except BaseException:
+        with contextlib.suppress(OSError, SoraError):  # the job's own error says more than that it could not be noted
+            _commit(root, _row(run, job, "failed", config, started_at, time.monotonic() - started_s))
+        raise
+    _commit(root, _row(run, job, "succeeded", config, started_at, time.monotonic() - started_s))
 
 
 def as_json(config: object) -> str:
     """A configuration as JSON, dates and paths as text."""
     assert is_dataclass(config), f"expected a dataclass, got {type(config)}"
     return json.dumps(asdict(config), sort_keys=True, default=str)  # type: ignore[arg-type]
+
+
+def _commit(root: str, row: dict[str, Any]) -> None:
+    if storage.exists(datafiles.table_uri(root, "runs")):
+        tables.append_rows(root, "runs", [row])
 
 
 def _row(run: Run, job: str, status: str, config: object, started_at: datetime, seconds: float) -> dict[str, Any]:

@@ -57,7 +57,7 @@ class S3Settings:
         )
 
     def for_s3fs(self) -> dict[str, Any]:
-        config: dict[str, Any] = {"retries": {"mode": "standard", "max_attempts": _MAX_ATTEMPTS}}
+        config: dict[str, Any] = {"retries": {"mode": "standard", "max_attempts": 2}}  # `retried` does the rest
         if self.endpoint_url:
             config["s3"] = {"addressing_style": "path"}
         client = {"region_name": self.region}
@@ -148,13 +148,18 @@ def delta_location(uri: str) -> tuple[str, dict[str, str]]:
 
 def retried(call: Callable[[], T]) -> T:
     """Run `call`, again after a passing storage fault, with exponential waits and jitter, five times at most."""
+
+    def attempt() -> T:
+        with _store_errors():
+            return call()
+
     retrying = tenacity.Retrying(
         retry=tenacity.retry_if_exception(is_passing_fault),
         stop=tenacity.stop_after_attempt(_MAX_ATTEMPTS),
         wait=tenacity.wait_random_exponential(multiplier=0.2, max=5),
         reraise=True,
     )
-    return retrying(call)
+    return retrying(attempt)
 
 
 def is_passing_fault(error: BaseException) -> bool:
@@ -205,7 +210,8 @@ def put_if_absent(uri: str, data: bytes) -> bool:
             with _synced_temporary(Path(path), data) as temporary:
                 os.link(temporary, path)
         else:
-            fs.pipe_file(path, data, mode="create")
+            with _store_errors():
+                fs.pipe_file(path, data, mode="create")
     except FileExistsError:
         return False
     except OSError as e:
@@ -244,22 +250,27 @@ def list_objects(uri: str) -> Iterator[ObjectInfo]:
     Raises:
         CorpusError: nothing is there, or it may not be listed.
     """
-    fs, path = filesystem(uri)
     try:
-        if fs.isfile(path):
-            yield _object_info(uri, fs.info(path))
-            return
-        if is_local(uri) and not Path(path).is_dir():
-            raise FileNotFoundError(path)
-        for _, _, files in fs.walk(path, detail=True, on_error="raise"):
-            for entry in files.values():
-                yield _object_info(_unsplit(uri, entry["name"]), entry)
+        with _store_errors():
+            yield from _walk(uri)
     except PermissionError as e:
         raise CorpusError("The corpus may not be listed.", where=uri, got=e, cure="grant read and list rights") from e
     except FileNotFoundError as e:
         raise CorpusError("There is no such folder or bucket.", where=uri, cure="check the spelling of the URI") from e
     except OSError as e:
         raise CorpusError("The corpus cannot be listed.", where=uri, got=e, cure="check the endpoint and retry") from e
+
+
+def _walk(uri: str) -> Iterator[ObjectInfo]:
+    fs, path = filesystem(uri)
+    if fs.isfile(path):
+        yield _object_info(uri, fs.info(path))
+        return
+    if is_local(uri) and not Path(path).is_dir():
+        raise FileNotFoundError(path)
+    for _, _, files in fs.walk(path, detail=True, on_error="raise"):
+        for entry in files.values():
+            yield _object_info(_unsplit(uri, entry["name"]), entry)
 
 
 def require_writable(root: str) -> None:
@@ -275,6 +286,21 @@ def require_writable(root: str) -> None:
     except OSError as e:
         cure = "check the path or bucket, its rights, and the AWS_* variables"
         raise ConfigError("The root cannot be written.", where=root, got=f"{type(e).__name__}: {e}", cure=cure) from e
+
+
+@contextlib.contextmanager
+def _store_errors() -> Iterator[None]:
+    """Turn the S3 client's own errors, which are no OSError, into ones."""
+    from botocore.exceptions import BotoCoreError, NoCredentialsError, PartialCredentialsError
+
+    try:
+        yield
+    except (NoCredentialsError, PartialCredentialsError) as e:
+        raise PermissionError(
+            f"{e}: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give the machine a role"
+        ) from e
+    except BotoCoreError as e:
+        raise OSError(str(e)) from e
 
 
 def _split(uri: str) -> tuple[str, str]:

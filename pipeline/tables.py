@@ -76,17 +76,18 @@ def read_state(
 
 
 class TableWriter:
-    """Commits files to one table, and remembers up to which transaction it has seen the table's keys.
+    """Commits files to one table; looks for their keys in it as soon as anybody else has committed.
 
     Args:
         root: The root's URI.
         name: The table.
-        seen_transaction: The transaction the caller's plan was made from: what was committed up to it is known to be
-            disjoint from the files to come. None: nothing is known, every commit looks for its keys in the table.
+        seen_transaction: The transaction the caller's plan was made from: what was committed up to it, and by this
+            writer after it, is known to be disjoint from the files to come. None: nothing is known.
     """
 
     def __init__(self, root: str, name: str, *, seen_transaction: int | None = None):
-        self._root, self._name, self._seen = root, name, seen_transaction
+        self._root, self._name = root, name
+        self._disjoint_up_to = seen_transaction  # None for good once another writer was noticed
 
     def commit(self, files: Sequence[DataFile]) -> int:
         """Make files visible in one commit, less the rows whose key another writer has committed meanwhile.
@@ -102,13 +103,14 @@ class TableWriter:
                 return 0
             state = open_table(self._root, self._name)
             if attempt and _is_committed(state, self._name, waiting):  # the response was lost, not the commit
-                self._seen = transaction(state)
+                self._disjoint_up_to = None
                 break
-            if transaction(state) != self._seen:
+            if transaction(state) != self._disjoint_up_to:
+                self._disjoint_up_to = None
                 waiting = _without_committed_keys(self._root, self._name, state, waiting)
-            self._seen = transaction(state)
             if waiting and _try_commit(state, self._name, waiting):
-                self._seen += 1
+                if self._disjoint_up_to is not None:
+                    self._disjoint_up_to += 1
                 break
             if waiting:
                 _wait(attempt)

@@ -158,10 +158,10 @@ def _client(uri: str) -> "MlflowClient":
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
     if storage.S3Settings.from_environment().endpoint_url:
         os.environ.setdefault("MLFLOW_S3_ENDPOINT_URL", str(storage.S3Settings.from_environment().endpoint_url))
-    logging.getLogger("alembic").setLevel(logging.WARNING)
-    logging.getLogger("mlflow").setLevel(logging.WARNING)
     from mlflow import MlflowClient
 
+    for name in ("alembic", "mlflow"):  # how the database is migrated is not the user's concern
+        logging.getLogger(name).setLevel(logging.WARNING)
     return MlflowClient(tracking_uri=uri, registry_uri=uri)
 
 

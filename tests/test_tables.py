@@ -68,6 +68,15 @@ def test_a_writer_that_planned_before_another_won_drops_what_the_other_did(root:
     assert sorted(tables.read(root, "features", ["video_id"])["video_id"].to_pylist()) == ["a", "b"]
 
 
+def test_a_writer_that_met_another_once_looks_for_the_keys_of_every_later_batch(root: str) -> None:
+    writer = tables.TableWriter(root, "features", seen_transaction=0)
+    tables.append_rows(root, "features", [feature_row("x", 0)])
+    for video_id, added in (("a", 1), ("x", 0), ("b", 1)):
+        rows = pa.Table.from_pylist([feature_row(video_id, 0)], schema.FEATURES)
+        assert writer.commit(datafiles.write(root, "features", rows)) == added
+    assert sorted(tables.read(root, "features", ["video_id"])["video_id"].to_pylist()) == ["a", "b", "x"]
+
+
 def test_every_filter_finds_its_rows(root: str) -> None:
     tables.append_rows(root, "features", [feature_row("a", 0), feature_row("b", 1)])
     for where in (

@@ -102,7 +102,9 @@ def catalog(
 
 
 def _non_empty(corpus: str, root: str) -> Iterator[storage.ObjectInfo]:
-    listing = (found for found in storage.list_objects(corpus) if not is_below(found.uri, root))
+    listing = iter(storage.list_objects(corpus))
+    if is_below(root, corpus):  # our own files are no corpus
+        listing = (found for found in listing if not is_below(found.uri, root))
     first = next(listing, None)
     if first is None:
         raise CorpusError("The corpus is empty.", where=corpus, expected="at least one object", cure="check the URI")

@@ -1,4 +1,4 @@
-"""Trained networks as folders: weights and optimizer state as safetensors, everything else as JSON. Nothing is unpickled.
+"""Trained networks as folders: tensors as safetensors, everything else as JSON. Nothing is unpickled.
 
     <folder>/model.safetensors   the weights
     <folder>/model.json          config, labels, sampling, metrics, format version, digest
@@ -9,7 +9,6 @@ Each file is written under another name and renamed, the JSON last: a crash leav
 whose digest says so.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path

@@ -18,7 +18,8 @@ HAAR_FACTORS: Factors = (2, 2, 2)
 def fold(x: Tensor, factors: Factors) -> Tensor:
     """Move cubes of voxels into channels; (B, C, T, H, W) -> (B, ft*fh*fw*C, T/ft, H/fh, W/fw).
 
-    Channels are last in memory, and the old channel is the fastest index of the new one: runs of fw*C numbers are copied whole.
+    Channels are last in memory, and the old channel is the fastest index of the new one, so that runs of fw*C numbers
+    are copied whole.
     """
     ft, fh, fw = factors
     B, C, T, H, W = x.shape

@@ -8,7 +8,6 @@ from pipeline import registry, storage
 from pipeline.errors import CheckpointError
 from pipeline.tasks import query
 
-
 _RUN_FIELDS = ("job", "status", "run_key", "started_at", "seconds", "counts")
 
 

@@ -52,6 +52,7 @@ class LoopConfig:
     labels: tuple[str, ...]
     num_train_clips: int  # known where clips are cached, estimated from the catalog where they stream
     mlflow_run_id: str | None
+    board: Any  # handle of a train.board.Board
 
 
 def train_loop(loop: LoopConfig) -> None:
@@ -118,6 +119,8 @@ class _Worker:
             for name, value in numbers.items():
                 sums[name] += value
             num_clips, num_steps, self._step = num_clips + len(frames), num_steps + 1, self._step + 1
+            if self._rank == 0:
+                self._loop.board.put.remote(self._step, max(self._step, self._total_steps))
             asked_s = time.monotonic()
         means = {f"train_{name}": value / max(1, num_steps) for name, value in sums.items()}
         counted = {"train_clips": float(num_clips * self._world_size), "data_wait_s": waited_s}
@@ -192,8 +195,8 @@ class _Worker:
     def _save(self, folder: Path, metrics: dict[str, float]) -> None:
         sampling = {name: getattr(self._loop.sampling, name) for name in self._loop.sampling.__dataclass_fields__}
         network = unwrap(self._model)
-        digest = save_checkpoint(folder, network, labels=self._loop.labels, sampling=sampling, metrics=metrics)
-        save_training_state(folder, self._optimizer, epoch=self._epoch, step=self._step, model_digest=digest)
+        save_checkpoint(folder, network, labels=self._loop.labels, sampling=sampling, metrics=metrics)
+        save_training_state(folder, self._optimizer, epoch=self._epoch, step=self._step)
         written = {"metrics": metrics, **getattr(self, "_report_files", {})}
         (folder / REPORT_FILE).write_text(json.dumps(written))
 

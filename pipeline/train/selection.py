@@ -1,6 +1,7 @@
 """Which videos a training run learns from, and which it is measured on: pure decisions over catalog rows."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -11,7 +12,6 @@ import pyarrow.compute as pc
 from pipeline import tables
 from pipeline.errors import ConfigError
 
-Split = Literal["train", "validation", "held_out"]
 UNLABELLED = -1
 
 
@@ -94,7 +94,7 @@ def select(
 
     Args:
         samples: From read_samples.
-        validation_fraction: Share of the groups to measure on, in [0, 1).
+        validation_fraction: Share of the videos to measure on, in [0, 1); met as closely as whole groups allow.
         seed: Another seed draws other groups.
         group_column: Attribute that names the source of a video; videos of one source never stand on both sides.
             Videos without it are groups of their own.
@@ -105,19 +105,30 @@ def select(
     if split_column is not None and not any(split_column in sample.attributes for sample in samples):
         known = sorted({name for sample in samples for name in sample.attributes})
         raise ConfigError("No label has the split column.", where="--split-column", got=split_column, expected=known)
-    sides: dict[Split, list[Sample]] = {"train": [], "validation": [], "held_out": []}
-    for sample in samples:
-        sides[_side(sample, validation_fraction, seed, group_column, split_column)].append(sample)
-    if not sides["train"]:
+    usable = [s for s in samples if split_column is None or s.attributes.get(split_column) == "train"]
+    measured = _validation_groups([_group(s, group_column) for s in usable], validation_fraction, seed)
+    train = [s for s in usable if _group(s, group_column) not in measured]
+    if not train:
         cure = "catalog more videos, or lower --validation-fraction"
         raise ConfigError("There is no video to learn from.", where="videos", got=len(samples), cure=cure)
-    labels = sorted({sample.label for sample in sides["train"] if sample.label is not None})
-    return Selection(sides["train"], sides["validation"], len(sides["held_out"]), labels)
+    validation = [s for s in usable if _group(s, group_column) in measured]
+    labels = sorted({sample.label for sample in train if sample.label is not None})
+    return Selection(train, validation, len(samples) - len(usable), labels)
 
 
-def _side(sample: Sample, fraction: float, seed: int, group_column: str | None, split_column: str | None) -> Split:
-    if split_column is not None and sample.attributes.get(split_column) != "train":
-        return "held_out"
-    group = sample.attributes.get(group_column or "") or sample.video_id
-    draw = int.from_bytes(hashlib.blake2b(f"{seed}\0{group}".encode(), digest_size=8).digest(), "big") / 2**64
-    return "validation" if draw < fraction else "train"
+def _group(sample: Sample, group_column: str | None) -> str:
+    return sample.attributes.get(group_column or "") or sample.video_id
+
+
+def _validation_groups(groups: Sequence[str], fraction: float, seed: int) -> set[str]:
+    """Whole groups, drawn by hash, until their videos are the wanted share; one group always stays for training."""
+    sizes = Counter(groups)
+    drawn = sorted(sizes, key=lambda group: hashlib.blake2b(f"{seed}\0{group}".encode()).digest())
+    chosen: set[str] = set()
+    num_chosen = 0
+    for group in drawn[:-1]:
+        if num_chosen + sizes[group] / 2 > fraction * len(groups):
+            break
+        chosen.add(group)
+        num_chosen += sizes[group]
+    return chosen

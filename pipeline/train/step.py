@@ -10,7 +10,7 @@ from torch import Generator, Tensor, nn
 from pipeline.decode.transform import to_model_input
 from pipeline.errors import SoraError
 from pipeline.model.autoencoder import Output, VideoAutoencoder
-from pipeline.train.augment import corrupt
+from pipeline.train.augment import corrupt, recolour
 from pipeline.train.config import TrainConfig
 from pipeline.train.objective import UNLABELLED, objective
 
@@ -42,14 +42,14 @@ def train_step(
     config: TrainConfig,
     generator: Generator,
 ) -> dict[str, float]:
-    """Corrupt a batch, rebuild and classify it, and move the weights once.
+    """Recolour and corrupt a batch, rebuild and classify it, and move the weights once.
 
     Args:
         model: A VideoAutoencoder, or one wrapped in DistributedDataParallel.
         frames: uint8 (B, T, H, W, C) RGB, on any device.
         labels: int64 (B,), in [0, K), -1 for no label.
         optimizer: From `make_optimizer`.
-        config: Weights of the loss, corruption, clipping.
+        config: Weights of the loss, augmentation, clipping.
         generator: From `step_generator`, on the model's device.
     Returns:
         loss, every term, gradient_norm (before clipping), num_labelled and num_correct of this worker's batch.
@@ -58,6 +58,7 @@ def train_step(
     """
     model.train()
     clean, labels = _to_device(model, frames, labels)
+    clean = recolour(clean, generator=generator, config=config)
     output: Output = model(corrupt(clean, generator=generator, config=config))
     loss, terms = objective(output, clean, labels, config)
     numbers = {"loss": loss.item(), **{name: term.item() for name, term in terms.items()}}

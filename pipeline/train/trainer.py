@@ -18,6 +18,8 @@ from pipeline import registry, runs, schema, storage, tracking
 from pipeline.decode.clips import clip_dataset
 from pipeline.decode.sampling import SamplingConfig, num_clips
 from pipeline.errors import CorpusError
+from pipeline.progress import Watcher
+from pipeline.train.board import watched
 from pipeline.train.job import TrainJob
 from pipeline.train.loop import REPORT_FILE, LoopConfig, train_loop
 from pipeline.train.resources import Resources, share
@@ -67,16 +69,14 @@ def run_name(job: TrainJob, selection: Selection) -> str:
     return f"{job.train.config}-{schema.run_key(json.dumps(options, sort_keys=True), selection.digest())[:8]}"
 
 
-def train(
-    job: TrainJob, selection: Selection, *, connect: Callable[[], None], note: Callable[[str], None]
-) -> TrainResult:
+def train(job: TrainJob, selection: Selection, *, connect: Callable[[], None], watcher: Watcher) -> TrainResult:
     """Train, publish the model, make it the champion.
 
     Args:
         job: The run.
         selection: From `plan`.
         connect: Starts or joins Ray; not called where the run had finished before.
-        note: Told in words what happens now.
+        watcher: Told in words what happens now, and every few steps how far it is.
     Raises:
         ConfigError: the cluster cannot serve so many workers.
         CorpusError: not one clip of the training videos could be decoded.
@@ -89,7 +89,7 @@ def train(
     connect()
     tracker = _tracker(root, name, job, selection)
     try:
-        checkpoint = _fit(root, name, job, selection, tracker, note)
+        checkpoint = _fit(root, name, job, selection, tracker, watcher)
         result = _publish(root, name, checkpoint, tracker)
     except BaseException:
         tracker.finish("FAILED")
@@ -104,41 +104,47 @@ def _fit(
     job: TrainJob,
     selection: Selection,
     tracker: tracking.Tracker,
-    note: Callable[[str], None],
+    watcher: Watcher,
 ) -> ray.train.Checkpoint:
     resources = _resources(job, selection)
-    datasets, num_train_clips = _datasets(job, selection, resources, note)
-    note(
+    datasets, num_train_clips = _datasets(job, selection, resources, watcher)
+    watcher.note(
         f"training {name}: {num_train_clips} clips of {len(selection.train)} videos, {len(selection.labels)} classes, "
         f"validation on {len(selection.validation)} videos, {job.train.num_workers} workers, {job.train.epochs} epochs"
     )
-    loop = LoopConfig(root, name, job.train, job.sampling, tuple(selection.labels), num_train_clips, tracker.run_id)
     filesystem, path = storage.arrow_filesystem(storage.join(root, "models", "runs"))
-    trainer = ray.train.torch.TorchTrainer(
-        train_loop,
-        train_loop_config=loop,
-        datasets=datasets,
-        dataset_config=ray.train.DataConfig(datasets_to_split=["train"]),
-        scaling_config=ray.train.ScalingConfig(
-            num_workers=job.train.num_workers,
-            use_gpu=resources.use_gpu,
-            resources_per_worker={"CPU": resources.cpus_per_worker, **({"GPU": 1} if resources.use_gpu else {})},
-        ),
-        run_config=ray.train.RunConfig(
-            name=name,
-            storage_path=path,
-            storage_filesystem=filesystem,
-            failure_config=ray.train.FailureConfig(max_failures=job.train.max_failures),
-            checkpoint_config=ray.train.CheckpointConfig(num_to_keep=_KEPT_CHECKPOINTS),
-        ),
-    )
-    result = trainer.fit()
+    with watched(watcher.on_progress) as board:
+        loop = LoopConfig(
+            root, name, job.train, job.sampling, tuple(selection.labels), num_train_clips, tracker.run_id, board
+        )
+        trainer = ray.train.torch.TorchTrainer(
+            train_loop,
+            train_loop_config=loop,
+            datasets=datasets,
+            dataset_config=ray.train.DataConfig(datasets_to_split=["train"]),
+            scaling_config=_scaling(job, resources),
+            run_config=ray.train.RunConfig(
+                name=name,
+                storage_path=path,
+                storage_filesystem=filesystem,
+                failure_config=ray.train.FailureConfig(max_failures=job.train.max_failures),
+                checkpoint_config=ray.train.CheckpointConfig(num_to_keep=_KEPT_CHECKPOINTS),
+            ),
+        )
+        result = trainer.fit()
     assert result.checkpoint is not None, "the loop reports a checkpoint after every epoch"
     return result.checkpoint
 
 
+def _scaling(job: TrainJob, resources: Resources) -> ray.train.ScalingConfig:
+    per_worker = {"CPU": resources.cpus_per_worker, **({"GPU": 1} if resources.use_gpu else {})}
+    return ray.train.ScalingConfig(
+        num_workers=job.train.num_workers, use_gpu=resources.use_gpu, resources_per_worker=per_worker
+    )
+
+
 def _datasets(
-    job: TrainJob, selection: Selection, resources: Resources, note: Callable[[str], None]
+    job: TrainJob, selection: Selection, resources: Resources, watcher: Watcher
 ) -> tuple[dict[str, Any], int]:
     train_clips = clip_dataset(selection.rows("train"), job.sampling, num_actors=resources.num_decoders)
     validation = selection.rows("validation")
@@ -147,7 +153,7 @@ def _datasets(
         validation_clips = ray.data.from_arrow(pa.table({"frames": pa.array([], pa.binary())}))
     if not resources.is_cached:
         return {"train": train_clips, "validation": validation_clips}, _expected_clips(selection.train, job.sampling)
-    note(f"decoding {len(selection.train) + len(selection.validation)} videos into memory")
+    watcher.note(f"decoding {len(selection.train) + len(selection.validation)} videos into memory")
     train_clips, validation_clips = train_clips.materialize(), validation_clips.materialize()
     num_train_clips = train_clips.count()
     if num_train_clips == 0:

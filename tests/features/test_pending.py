@@ -1,0 +1,73 @@
+"""What is left to do is an anti-join, and is cut into tasks of about the same work."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline import tables
+from pipeline.features.pending import find_pending, task_boundaries
+from tests.test_tables import feature_row
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> str:
+    uri = f"file://{tmp_path}"
+    tables.create_missing(uri)
+    videos = [("done", "ok"), ("failed", "ok"), ("new", "ok"), ("other-model", "ok"), ("gone", "vanished")]
+    tables.append_rows(uri, "videos", [video_row(name, status) for name, status in videos])
+    tables.append_rows(uri, "features", [feature_row("done", 0), feature_row("done", 1)])
+    tables.append_rows(uri, "features", [{**feature_row("other-model", 0), "model_version": "6"}])
+    tables.append_rows(uri, "failures", [failure_row("failed", attempts) for attempts in (1, 2)])
+    return uri
+
+
+def video_row(name: str, status: str, version: str = "1") -> dict[str, Any]:
+    return {"video_id": name, "uri": f"file:///{name}", "version": version, "status": status, "duration_s": 2.0}
+
+
+def failure_row(name: str, attempts: int) -> dict[str, Any]:
+    stamps = {"run_key": "r", "ds": feature_row("x", 0)["ds"]}
+    failure = {"stage": "decode", "error_class": "corrupt", "attempts": attempts}
+    return {"video_id": name, "uri": f"file:///{name}", "version": "1", **failure, **stamps}
+
+
+def pending(root: str, **options: Any) -> dict[str, int]:
+    plan = find_pending(root, model_version="7", sampling_digest="s", **options)
+    return dict(zip(plan.videos["video_id"].to_pylist(), plan.videos["attempts"].to_pylist(), strict=True))
+
+
+def test_only_live_videos_without_vectors_of_this_model_are_pending(root: str) -> None:
+    assert pending(root) == {"new": 0, "other-model": 0}
+
+
+def test_retrying_takes_the_failed_again_and_counts_on(root: str) -> None:
+    assert pending(root, retry_failed=True) == {"failed": 2, "new": 0, "other-model": 0}
+
+
+def test_a_new_version_of_a_done_video_is_pending(root: str) -> None:
+    tables.append_rows(root, "videos", [video_row("done", "ok", version="2")])
+    assert "done" in pending(root)
+
+
+def test_the_plan_counts_everything_once(root: str) -> None:
+    plan = find_pending(root, model_version="7", sampling_digest="s")
+    assert plan.num_cataloged == plan.num_done + plan.num_given_up + plan.videos.num_rows == 4
+
+
+@pytest.mark.parametrize(
+    ("durations_s", "expected"),
+    [
+        ([], []),
+        ([10.0], [(0, 1)]),
+        ([40.0, 40.0, 10.0], [(0, 1), (1, 3)]),
+        ([500.0, 1.0], [(0, 1), (1, 2)]),
+        ([None, None], [(0, 1), (1, 2)]),
+        ([1e15, -1.0, 1.0], [(0, 1), (1, 2), (2, 3)]),
+        ([0.5] * 70, [(0, 32), (32, 64), (64, 70)]),
+    ],
+)
+def test_tasks_hold_a_minute_of_video_or_32_files(
+    durations_s: list[float | None], expected: list[tuple[int, int]]
+) -> None:
+    assert task_boundaries(durations_s) == expected

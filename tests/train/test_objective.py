@@ -1,0 +1,77 @@
+"""Each term is the number one computes by hand; what has no label has no say."""
+
+import pytest
+import torch
+
+from pipeline.model.autoencoder import Output
+from pipeline.train.config import TrainConfig
+from pipeline.train.objective import classification, haar_l1, objective, reconstruction_l1
+
+
+def _output(clean, logits):
+    reconstruction = (clean + 0.5).requires_grad_()
+    embedding = torch.ones(len(clean), 4, requires_grad=True)
+    return Output(reconstruction, torch.zeros(len(clean), 1, 1, 1, 1), embedding, logits)
+
+
+def test_reconstruction_is_the_mean_absolute_difference():
+    assert reconstruction_l1(torch.full((1, 3, 2, 2, 2), 0.75), torch.zeros(1, 3, 2, 2, 2)) == 0.75
+
+
+def test_haar_of_a_constant_difference_is_one_band_of_eight():
+    difference = torch.full((1, 3, 4, 4, 4), 0.5)
+    assert haar_l1(difference, torch.zeros_like(difference)) == 1.0 / 8
+
+
+def test_haar_weighs_a_flicker_as_much_as_a_shift_of_brightness():
+    flicker = torch.full((1, 3, 2, 4, 4), 0.5)
+    flicker[:, :, 1] *= -1
+    assert haar_l1(flicker, torch.zeros_like(flicker)) == 1.0 / 8
+
+
+@pytest.mark.parametrize("size", [(1, 1, 1), (3, 5, 7), (16, 33, 64)])
+def test_every_term_takes_odd_sizes(size):
+    clean = torch.zeros(2, 3, *size)
+    total, _ = objective(_output(clean, None), clean, torch.tensor([-1, -1]), TrainConfig())
+    assert total.item() == pytest.approx(0.5 + 0.1 * 0.125)
+
+
+LOGITS = torch.tensor([[2.0, 0.0, 0.0], [0.0, 1.0, 0.0], [5.0, 5.0, 0.0]])
+
+
+@pytest.mark.parametrize(("labels", "labelled"), [([0, 1, 2], [0, 1, 2]), ([0, -1, 2], [0, 2]), ([-1, 1, -1], [1])])
+def test_unlabelled_rows_contribute_nothing(labels, labelled):
+    whole = classification(LOGITS, torch.tensor(labels), label_smoothing=0.1)
+    alone = classification(LOGITS[labelled], torch.tensor(labels)[labelled], label_smoothing=0.1)
+    torch.testing.assert_close(whole, alone)
+
+
+def test_without_smoothing_it_is_the_negative_log_likelihood():
+    loss = classification(LOGITS[:1], torch.tensor([0]), label_smoothing=0.0)
+    assert loss.item() == pytest.approx(-torch.log_softmax(LOGITS[0], 0)[0].item())
+
+
+def test_a_batch_without_labels_gives_exactly_zero_and_zero_gradients():
+    logits = LOGITS.clone().requires_grad_()
+    loss = classification(logits, torch.tensor([-1, -1, -1]), label_smoothing=0.1)
+    loss.backward()
+    assert loss.item() == 0.0
+    assert torch.equal(logits.grad, torch.zeros_like(logits))
+
+
+def test_the_total_is_the_weighted_sum_of_the_terms():
+    clean = torch.zeros(3, 3, 2, 2, 2)
+    config = TrainConfig(reconstruction_weight=2.0, haar_weight=3.0, classification_weight=5.0)
+    total, terms = objective(_output(clean, LOGITS), clean, torch.tensor([0, 1, -1]), config)
+    weighted = 2 * terms["reconstruction_l1"] + 3 * terms["haar_l1"] + 5 * terms["classification"]
+    torch.testing.assert_close(total, weighted)
+    assert set(terms) == {"reconstruction_l1", "haar_l1", "classification"}
+
+
+def test_the_embedding_gets_a_gradient_even_where_no_term_uses_it():
+    clean = torch.zeros(1, 3, 2, 2, 2)
+    output = _output(clean, None)
+    total, terms = objective(output, clean, torch.tensor([-1]), TrainConfig())
+    total.backward()
+    assert "classification" not in terms
+    assert torch.equal(output.embedding.grad, torch.zeros(1, 4))
