@@ -156,6 +156,7 @@ def _client(uri: str) -> "MlflowClient":
     # The library's defaults (7 retries, 120 s each) would hold a job for a quarter of an hour when the server is down.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # stdout is for answers
     if storage.S3Settings.from_environment().endpoint_url:
         os.environ.setdefault("MLFLOW_S3_ENDPOINT_URL", str(storage.S3Settings.from_environment().endpoint_url))
     from mlflow import MlflowClient

@@ -173,7 +173,7 @@ class _Worker:
     def _log_pictures(self, frames: Tensor) -> None:
         if self._tracker is None:
             return
-        shown = frames[:_PICTURED_CLIPS]
+        shown = frames[:: max(1, len(frames) // _PICTURED_CLIPS)][:_PICTURED_CLIPS]  # neighbours are often one video
         network = unwrap(self._model).eval()
         with torch.inference_mode():
             rebuilt = to_frames(network.reconstruct(to_model_input(shown.to(self._device))))

@@ -44,7 +44,7 @@ def reconstruction_figure(originals: NDArray[np.uint8], reconstructions: NDArray
 
     B, T = originals.shape[:2]
     shown = np.linspace(0, T - 1, min(_SHOWN_FRAMES, T)).round().astype(int)
-    figure = Figure(figsize=(2 * len(shown) * 1.1, 2 * B * 1.15), dpi=110, layout="tight")
+    figure = Figure(figsize=(1.3 * len(shown), 2.9 * B), dpi=150, layout="constrained")
     axes = figure.subplots(2 * B, len(shown), squeeze=False)
     for clip in range(B):
         for column, t in enumerate(shown):
