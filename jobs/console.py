@@ -15,6 +15,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from jobs.watchdog import Watchdog
 from pipeline.progress import Progress
 
 _LINE_EVERY_S = 10.0
@@ -23,8 +24,9 @@ _LINE_EVERY_S = 10.0
 class Console:
     """Shows progress and notes on stderr; stdout is for answers."""
 
-    def __init__(self, job: str):
+    def __init__(self, job: str, watchdog: Watchdog):
         self._job = job
+        self._watchdog = watchdog
         self._rich = RichConsole(stderr=True)
         self._bar: RichProgress | None = None
         self._tasks: dict[str, TaskID] = {}
@@ -40,10 +42,12 @@ class Console:
 
     def note(self, text: str) -> None:
         """One line about what happens now."""
+        self._watchdog.feed()
         (self._bar.console if self._bar else self._rich).print(text, highlight=False, markup=False, soft_wrap=True)
 
     def on_progress(self, progress: Progress) -> None:
         """Show a state of the work."""
+        self._watchdog.feed()
         self._started_s.setdefault(progress.stage, time.monotonic())
         if self._rich.is_terminal:
             self._show_bar(progress)

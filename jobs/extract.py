@@ -25,7 +25,7 @@ def extract(job: Job, config: ExtractConfig) -> Answer:
     from pipeline.features.extract import extract as run_extract, plan_extract
 
     plan = plan_extract(config)
-    selection = {"model": plan.model.digest, "sampling": plan.sampling.digest(), "retry_failed": config.retry_failed}
+    selection = {"model": plan.model.digest, "sampling": plan.sampling.digest(), "policy": asdict(config.policy())}
     with runs.recorded(storage.normalize(config.root), "extract", config, ds=job.ds, selection=selection) as record:
         counts = run_extract(
             plan, run_key=record.run_key, ds=job.ds, connect=connect, on_progress=job.console.on_progress

@@ -13,10 +13,11 @@ import tyro
 import yaml
 
 from jobs.console import Console
+from jobs.watchdog import RETRYABLE, Watchdog
 from pipeline.errors import ConfigError, SoraError
 
 ConfigT = TypeVar("ConfigT")
-DONE, USAGE, DONE_WITH_FAILURES, RETRYABLE = 0, 2, 10, 20
+DONE, DONE_WITH_FAILURES = 0, 10
 # The uv hook rewrites the workers' environment and has killed nodes (ray#50961). Read when ray is first imported.
 _RAY_ENVIRONMENT = {
     "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
@@ -39,7 +40,13 @@ class Options:
     warn_failed_share: float = 0.1
     """Exit with 10 instead of 0 when more than this share of the videos handled failed, in [0, 1]."""
 
+    stall_minutes: float = 30.0
+    """Say what hangs and exit with 20 when nothing has made progress for so long; more for very long videos."""
+
     def __post_init__(self) -> None:
+        if not self.stall_minutes > 0:
+            got = self.stall_minutes
+            raise ConfigError("A time is out of range.", where="--stall-minutes", got=got, expected="more than 0")
         if not 0 <= self.warn_failed_share <= 1:
             got = self.warn_failed_share
             raise ConfigError("A share is out of range.", where="--warn-failed-share", got=got, expected="[0, 1]")
@@ -109,7 +116,8 @@ def main(
         prepare()
         arguments = _with_yaml(list(sys.argv[1:] if argv is None else argv))
         parsed = _parse(name, description, config_type, arguments)
-        with Console(name) as console:
+        watchdog = Watchdog(name, parsed[1].stall_minutes * 60)
+        with watchdog.watching(), Console(name, watchdog) as console:
             return run(Job(parsed[0], parsed[1], console))
     except SoraError as e:
         print(f"sora {name}: {e}", file=sys.stderr)

@@ -273,19 +273,24 @@ def _walk(uri: str) -> Iterator[ObjectInfo]:
             yield _object_info(_unsplit(uri, entry["name"]), entry)
 
 
-def require_writable(root: str) -> None:
-    """Refuse a root that cannot be written, before any work is done.
+def require_store(root: str) -> None:
+    """Refuse a root that cannot be written, or whose store ignores conditional puts, before any work is done.
 
     Raises:
-        ConfigError: a small object could not be written and removed below `root`.
+        ConfigError: a small object could not be written and removed below `root`, or could be put twice where the
+            second put asked for it to be absent: commits would overwrite each other there.
     """
     probe = join(root, f".write-test-{uuid.uuid4().hex}")
     try:
-        put(probe, b"sora")
+        is_first, is_second = put_if_absent(probe, b"first"), put_if_absent(probe, b"second")
         delete(probe)
     except OSError as e:
         cure = "check the path or bucket, its rights, and the AWS_* variables"
         raise ConfigError("The root cannot be written.", where=root, got=f"{type(e).__name__}: {e}", cure=cure) from e
+    if not is_first or is_second:
+        expected = "a store that refuses a put with If-None-Match: * when the object is there"
+        cure = "use another store, or turn conditional puts on"
+        raise ConfigError("The store ignores conditional puts.", where=root, expected=expected, cure=cure)
 
 
 @contextlib.contextmanager

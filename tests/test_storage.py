@@ -82,4 +82,4 @@ def test_reads_can_seek(folder: str) -> None:
 def test_an_unwritable_root_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("not a folder")
     with pytest.raises(ConfigError, match="cannot be written"):
-        storage.require_writable(str(tmp_path / "file" / "root"))
+        storage.require_store(str(tmp_path / "file" / "root"))

@@ -24,6 +24,7 @@ from pipeline.errors import CorpusError
 from pipeline.progress import OnProgress, Progress, unwatched
 
 _CHANGES_A_ROUND = 20_000  # bounds what the driver holds of one probing round; 20,000 rows are about 6 MB
+_LISTED_A_REPORT = 5_000  # S3 lists some 5,000 objects a second
 _PROBES_A_TASK = 32  # about 0.2 s of probing local files, so that a task's overhead is small and progress is seen
 
 _PROBED = pa.schema(
@@ -77,12 +78,12 @@ def catalog(
     corpus, root = storage.normalize(config.corpus), storage.normalize(config.root)
     wanted_labels = labelling.read_csv(config.labels, corpus=corpus) if config.labels else []
     listing = _non_empty(corpus, root)
-    storage.require_writable(root)
+    storage.require_store(root)
     tables.create_missing(root)
     known, uris = _known(root, corpus)
     diff = ListingDiff(known, retry_failed=config.retry_failed)
     counts = CatalogCounts()
-    changes = diff.changes(_remembering(listing, uris))
+    changes = diff.changes(_remembering(listing, uris, on_progress))
     while batch := list(itertools.islice(changes, _CHANGES_A_ROUND)):
         connect()
         _probe_and_commit(root, batch, known, counts, run_key=run_key, ds=ds, on_progress=on_progress)
@@ -127,9 +128,13 @@ def _known(root: str, corpus: str) -> tuple[dict[str, Known], set[str]]:
     return known, uris
 
 
-def _remembering(listing: Iterable[storage.ObjectInfo], uris: set[str]) -> Iterator[storage.ObjectInfo]:
-    for found in listing:
+def _remembering(
+    listing: Iterable[storage.ObjectInfo], uris: set[str], on_progress: OnProgress
+) -> Iterator[storage.ObjectInfo]:
+    for num_listed, found in enumerate(listing, start=1):
         uris.add(found.uri)
+        if num_listed % _LISTED_A_REPORT == 0:
+            on_progress(Progress("list", num_listed, unit="objects"))
         yield found
 
 

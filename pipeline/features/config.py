@@ -1,6 +1,10 @@
 """What to extract."""
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from pipeline.errors import ConfigError
+from pipeline.features.retry import RetryPolicy
 
 
 @dataclass(frozen=True)
@@ -12,4 +16,26 @@ class ExtractConfig:
     model: str = "champion"
     """champion, a version number of the root, models:/NAME@ALIAS, or the URI of a checkpoint folder."""
     retry_failed: bool = False
-    """Take videos again whose decoding failed before."""
+    """Take videos again whose decoding failed before, given up or not."""
+    where: str | None = None
+    """With --retry-failed: only videos with a failure like this, in SQL: "error_class = 'timeout'"."""
+    max_attempts: int = 3
+    """A video that timed out, crashed the decoder, filled its memory or could not be read is tried so often in all, one
+    try a run; then it is given up until --retry-failed. What is wrong with the file itself is never tried twice."""
+    since: str | None = None
+    """Only videos cataloged on or after this date, YYYY-MM-DD (UTC)."""
+
+    def __post_init__(self) -> None:
+        if self.where is not None and not self.retry_failed:
+            raise ConfigError("A condition alone does nothing.", where="--where", cure="add --retry-failed")
+        if self.max_attempts < 1:
+            raise ConfigError("Too few attempts.", where="--max-attempts", got=self.max_attempts, expected="at least 1")
+        self.policy()
+
+    def policy(self) -> RetryPolicy:
+        """Which videos to take besides what was never tried."""
+        try:
+            since = datetime.fromisoformat(self.since).replace(tzinfo=UTC) if self.since else None
+        except ValueError as e:
+            raise ConfigError("That is no date.", where="--since", got=self.since, expected="YYYY-MM-DD") from e
+        return RetryPolicy(self.retry_failed, self.where, self.max_attempts, since)

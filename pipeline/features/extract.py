@@ -69,9 +69,7 @@ def plan_extract(config: ExtractConfig) -> ExtractPlan:
     except TypeError as e:
         cure = "use a checkpoint that `sora train` wrote"
         raise CheckpointError("The checkpoint's sampling is unknown.", where=model.uri, got=e, cure=cure) from e
-    pending = find_pending(
-        root, model_version=model.version, sampling_digest=sampling.digest(), retry_failed=config.retry_failed
-    )
+    pending = find_pending(root, model_version=model.version, sampling_digest=sampling.digest(), policy=config.policy())
     return ExtractPlan(root, model, sampling, pending)
 
 
@@ -100,6 +98,7 @@ def extract(
     )
     if pending.videos.num_rows == 0:
         return counts
+    storage.require_store(plan.root)
     connect()
     writer = tables.TableWriter(plan.root, "features", seen_transaction=pending.seen_transaction)
     lineage = Lineage(plan.root, plan.model, run_key, ds)

@@ -7,6 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline import tables
+from pipeline.features.retry import Key, RetryPolicy, is_due
 
 _VERSION_KEY = ["video_id", "version"]
 _SECONDS_A_TASK = 60.0  # of video: about 1 s of work for two cores, so that commits and progress keep moving
@@ -29,32 +30,30 @@ class Pending:
     seen_transaction: int
 
 
-def find_pending(root: str, *, model_version: str, sampling_digest: str, retry_failed: bool = False) -> Pending:
+def find_pending(root: str, *, model_version: str, sampling_digest: str, policy: RetryPolicy) -> Pending:
     """Anti-join the catalog with what is committed for one model and one way of sampling.
 
     Args:
         root: The root's URI.
         model_version: Version of the model the vectors are wanted of.
         sampling_digest: Digest of the sampling config.
-        retry_failed: Take videos again whose decoding failed before.
+        policy: Which failed videos to take again.
+    Raises:
+        ConfigError: the policy's condition is not one DuckDB understands.
     """
-    columns = [*_VERSION_KEY, "uri", "duration_s"]
-    videos = tables.read(root, "videos", columns, pc.field("status") == "ok")
+    is_live = pc.field("status") == "ok"
+    if policy.since is not None:
+        is_live &= pc.field("cataloged_at") >= pa.scalar(policy.since, pa.timestamp("us", tz="UTC"))
+    videos = tables.read(root, "videos", [*_VERSION_KEY, "uri", "duration_s"], is_live)
     state = tables.open_table(root, "features")
     is_wanted = (pc.field("model_version") == model_version) & (pc.field("sampling_digest") == sampling_digest)
     done = _distinct(tables.read_state(root, state, "features", _VERSION_KEY, is_wanted))
-    failures = tables.read(root, "failures", [*_VERSION_KEY, "attempts"], pc.field("stage") == "decode")
-    failed = (
-        failures.group_by(_VERSION_KEY).aggregate([("attempts", "max")]).rename_columns([*_VERSION_KEY, "attempts"])
-    )
     left = videos.join(done, _VERSION_KEY, join_type="left anti")
-    if retry_failed:
-        wanted = left.join(failed, _VERSION_KEY, join_type="left outer")
-    else:
-        wanted = left.join(failed, _VERSION_KEY, join_type="left anti")
-        wanted = wanted.append_column("attempts", pa.nulls(wanted.num_rows, pa.int32()))
-    attempts = pc.fill_null(wanted["attempts"].cast(pa.int32()), 0)
-    wanted = wanted.set_column(wanted.column_names.index("attempts"), "attempts", attempts)
+    failures = tables.read(root, "failures", where=pc.field("stage") == "decode")
+    attempts, given_up = _sorted_out(failures, policy)
+    keys = list(zip(left["video_id"].to_pylist(), left["version"].to_pylist(), strict=True))
+    wanted = left.append_column("attempts", pa.array([attempts.get(key, 0) for key in keys], pa.int32()))
+    wanted = wanted.filter(pa.array([key not in given_up for key in keys], pa.bool_()))
     return Pending(
         videos=wanted.sort_by("uri"),
         num_cataloged=videos.num_rows,
@@ -85,6 +84,21 @@ def task_boundaries(durations_s: Sequence[float | None], *, seconds: float = _SE
     if start < len(durations_s):
         ranges.append((start, len(durations_s)))
     return ranges
+
+
+def _sorted_out(failures: pa.Table, policy: RetryPolicy) -> tuple[dict[Key, int], set[Key]]:
+    """How often each failed version was tried, and which of them are not to be tried now."""
+    newest: dict[Key, tuple[int, str]] = {}
+    columns = (failures[name].to_pylist() for name in ("video_id", "version", "attempts", "error_class"))
+    for video_id, version, attempts, error_class in zip(*columns, strict=True):
+        newest[video_id, version] = max(newest.get((video_id, version), (0, "")), (attempts, error_class))
+    asked_for = policy.asked_for(failures)
+    given_up = {
+        key
+        for key, (attempts, error_class) in newest.items()
+        if key not in asked_for and not is_due(error_class, attempts, max_attempts=policy.max_attempts)
+    }
+    return {key: attempts for key, (attempts, _) in newest.items()}, given_up
 
 
 def _distinct(rows: pa.Table) -> pa.Table:

@@ -7,44 +7,52 @@ from typing import Any
 
 import ray
 
-from pipeline.progress import OnProgress, Progress
+from pipeline.progress import Progress, Watcher
 
 _LOOK_EVERY_S = 2.0
 
 
 class Board:
-    """Holds the newest state of a run."""
+    """Holds the newest step of a run, and the notes nobody has taken yet."""
 
     def __init__(self) -> None:
-        self._newest: tuple[int, int] | None = None
+        self._step: tuple[int, int] | None = None
+        self._notes: list[str] = []
 
-    def put(self, step: int, total_steps: int) -> None:
-        self._newest = (step, total_steps)
+    def put_step(self, step: int, total_steps: int) -> None:
+        self._step = (step, total_steps)
 
-    def newest(self) -> tuple[int, int] | None:
-        return self._newest
+    def put_note(self, note: str) -> None:
+        self._notes.append(note)
+
+    def take(self) -> tuple[tuple[int, int] | None, list[str]]:
+        """The newest step, and the notes since the last call."""
+        notes, self._notes = self._notes, []
+        return self._step, notes
 
 
 @contextmanager
-def watched(on_progress: OnProgress) -> Iterator[Any]:
-    """A board whose state is shown every few seconds, while the driver waits inside."""
+def watched(watcher: Watcher) -> Iterator[Any]:
+    """The handle of a board that is shown every few seconds, while the driver waits inside."""
     board = ray.remote(num_cpus=0)(Board).remote()
     ended = threading.Event()
-    watcher = threading.Thread(target=_show, args=(board, on_progress, ended.wait), daemon=True)
-    watcher.start()
+    showing = threading.Thread(target=_show, args=(board, watcher, ended.wait), daemon=True)
+    showing.start()
     try:
         yield board
     finally:
         ended.set()
-        watcher.join()
+        showing.join()
 
 
-def _show(board: Any, on_progress: OnProgress, wait: Callable[[float], bool]) -> None:
+def _show(board: Any, watcher: Watcher, wait: Callable[[float], bool]) -> None:
     shown = None
     is_over = False
     while not is_over:
         is_over = wait(_LOOK_EVERY_S)
-        newest = ray.get(board.newest.remote())
-        if newest is not None and newest != shown:
-            shown = newest
-            on_progress(Progress("train", newest[0], newest[1], unit="steps"))
+        step, notes = ray.get(board.take.remote())
+        for note in notes:
+            watcher.note(note)
+        if step is not None and step != shown:
+            shown = step
+            watcher.on_progress(Progress("train", step[0], step[1], unit="steps"))

@@ -39,6 +39,7 @@ from pipeline.train.step import (
 REPORT_FILE = "report.json"
 _SHUFFLED_CLIPS = 512  # 100 MB of 16x64x64 clips
 _PICTURED_CLIPS = 4
+_TOLD = ("train_loss", "validation_loss", "validation_recon_error", "validation_accuracy")
 
 
 @dataclass(frozen=True)
@@ -120,7 +121,7 @@ class _Worker:
                 sums[name] += value
             num_clips, num_steps, self._step = num_clips + len(frames), num_steps + 1, self._step + 1
             if self._rank == 0:
-                self._loop.board.put.remote(self._step, max(self._step, self._total_steps))
+                self._loop.board.put_step.remote(self._step, max(self._step, self._total_steps))
             asked_s = time.monotonic()
         means = {f"train_{name}": value / max(1, num_steps) for name, value in sums.items()}
         counted = {"train_clips": float(num_clips * self._world_size), "data_wait_s": waited_s}
@@ -188,6 +189,8 @@ class _Worker:
             return
         if self._tracker is not None:
             self._tracker.log_metrics(metrics, step=self._epoch)
+        told = ", ".join(f"{name} {metrics[name]:.4f}" for name in _TOLD if name in metrics)
+        self._loop.board.put_note.remote(f"epoch {self._epoch}/{self._config.epochs}: {told}")
         with tempfile.TemporaryDirectory() as folder:
             self._save(Path(folder), metrics)
             ray.train.report(metrics, checkpoint=ray.train.Checkpoint.from_directory(folder))

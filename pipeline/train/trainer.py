@@ -85,7 +85,7 @@ def train(job: TrainJob, selection: Selection, *, connect: Callable[[], None], w
     finished = _finished(root, name)
     if finished is not None:
         return finished
-    storage.require_writable(root)
+    storage.require_store(root)
     connect()
     tracker = _tracker(root, name, job, selection)
     try:
@@ -113,7 +113,7 @@ def _fit(
         f"validation on {len(selection.validation)} videos, {job.train.num_workers} workers, {job.train.epochs} epochs"
     )
     filesystem, path = storage.arrow_filesystem(storage.join(root, "models", "runs"))
-    with watched(watcher.on_progress) as board:
+    with watched(watcher) as board:
         loop = LoopConfig(
             root, name, job.train, job.sampling, tuple(selection.labels), num_train_clips, tracker.run_id, board
         )

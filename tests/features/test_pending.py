@@ -1,12 +1,15 @@
 """What is left to do is an anti-join, and is cut into tasks of about the same work."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pipeline import tables
+from pipeline.errors import ConfigError
 from pipeline.features.pending import find_pending, task_boundaries
+from pipeline.features.retry import RetryPolicy, is_due
 from tests.test_tables import feature_row
 
 
@@ -33,12 +36,50 @@ def failure_row(name: str, attempts: int) -> dict[str, Any]:
 
 
 def pending(root: str, **options: Any) -> dict[str, int]:
-    plan = find_pending(root, model_version="7", sampling_digest="s", **options)
+    plan = find_pending(root, model_version="7", sampling_digest="s", policy=RetryPolicy(**options))
     return dict(zip(plan.videos["video_id"].to_pylist(), plan.videos["attempts"].to_pylist(), strict=True))
 
 
 def test_only_live_videos_without_vectors_of_this_model_are_pending(root: str) -> None:
     assert pending(root) == {"new": 0, "other-model": 0}
+
+
+@pytest.mark.parametrize(
+    ("error_class", "attempts", "due"),
+    [
+        ("timeout", 1, True),
+        ("timeout", 2, True),
+        ("timeout", 3, False),
+        ("crashed", 1, True),
+        ("out_of_memory", 2, True),
+        ("io_error", 1, True),
+        ("corrupt", 1, False),
+        ("no_video", 1, False),
+        ("too_large", 1, False),
+        ("input_changed", 1, False),
+    ],
+)
+def test_what_may_pass_is_tried_three_times_and_a_bad_file_once(error_class: str, attempts: int, due: bool) -> None:
+    assert is_due(error_class, attempts, max_attempts=3) is due
+
+
+def test_a_failure_that_may_pass_is_pending_until_it_is_given_up(root: str) -> None:
+    tables.append_rows(root, "failures", [{**failure_row("new", 1), "error_class": "timeout"}])
+    assert pending(root) == {"new": 1, "other-model": 0}
+    assert pending(root, max_attempts=1) == {"other-model": 0}
+
+
+def test_only_failures_like_those_asked_for_are_taken_again(root: str) -> None:
+    assert "failed" in pending(root, retry_failed=True, where="error_class = 'corrupt'")
+    assert "failed" not in pending(root, retry_failed=True, where="error_class = 'crashed'")
+    with pytest.raises(ConfigError, match="--where"):
+        pending(root, retry_failed=True, where="error_class === 1")
+
+
+def test_since_leaves_out_what_was_cataloged_before(root: str) -> None:
+    row = {**video_row("late", "ok"), "cataloged_at": datetime(2026, 3, 1, tzinfo=UTC)}
+    tables.append_rows(root, "videos", [row])
+    assert pending(root, since=datetime(2026, 2, 1, tzinfo=UTC)) == {"late": 0}
 
 
 def test_retrying_takes_the_failed_again_and_counts_on(root: str) -> None:
@@ -51,7 +92,7 @@ def test_a_new_version_of_a_done_video_is_pending(root: str) -> None:
 
 
 def test_the_plan_counts_everything_once(root: str) -> None:
-    plan = find_pending(root, model_version="7", sampling_digest="s")
+    plan = find_pending(root, model_version="7", sampling_digest="s", policy=RetryPolicy())
     assert plan.num_cataloged == plan.num_done + plan.num_given_up + plan.videos.num_rows == 4
 
 
