@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import datafiles, schema, storage, tables
+from pipeline.crashpoints import crash_point
 from pipeline.errors import SoraError
 
 
@@ -46,6 +47,7 @@ def recorded(root: str, job: str, config: object, *, ds: date, selection: Mappin
         with contextlib.suppress(OSError, SoraError):  # the job's own error says more than that it could not be noted
             _commit(root, _row(run, job, "failed", config, started_at, time.monotonic() - started_s))
         raise
+    crash_point("before_run_row")
     _commit(root, _row(run, job, "succeeded", config, started_at, time.monotonic() - started_s))
 
 

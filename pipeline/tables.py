@@ -21,6 +21,7 @@ from deltalake.exceptions import DeltaError, TableNotFoundError
 from deltalake.transaction import AddAction, RemoveAction
 
 from pipeline import datafiles, schema, storage
+from pipeline.crashpoints import crash_point
 from pipeline.datafiles import DataFile, Key, table_uri
 from pipeline.errors import CommitConflictError, TableError
 
@@ -164,6 +165,33 @@ def replace(root: str, name: str, where: pc.Expression, rows: Callable[[pa.Table
     raise _lost_every_race(root, name)
 
 
+def swap(
+    root: str, name: str, removed: Sequence[DataFile], added: Sequence[DataFile], *, changes_rows: bool = False
+) -> bool:
+    """Exchange committed files for others in one fenced commit.
+
+    Args:
+        root: The root's URI.
+        name: The table.
+        removed: Files of the table's newest state.
+        added: Files no commit names yet.
+        changes_rows: Whether other rows are visible afterwards; False where the same rows lie in other files.
+    Returns:
+        False where another writer took one of `removed` out first; nothing has changed then.
+    Raises:
+        CommitConflictError: other writers won every attempt; nothing has changed.
+    """
+    for attempt in range(_MAX_COMMIT_ATTEMPTS):
+        state = open_table(root, name)
+        there = {file.path for file in datafiles.files(name, state)}
+        if not there.issuperset(file.path for file in removed):
+            return bool(added) and there.issuperset(file.path for file in added)  # True: the response was lost
+        if _try_commit(state, name, added, removed=removed, changes_rows=changes_rows):
+            return True
+        _wait(attempt)
+    raise _lost_every_race(root, name)
+
+
 def upsert(root: str, name: str, rows: pa.Table) -> None:
     """Insert rows, replacing those that have the same schema.KEYS, in one commit."""
     columns = schema.KEYS[name]
@@ -213,18 +241,28 @@ def _lost_every_race(root: str, name: str) -> CommitConflictError:
     )
 
 
-def _try_commit(state: DeltaTable, name: str, added: Sequence[DataFile], *, removed: Sequence[DataFile] = ()) -> bool:
+def _try_commit(
+    state: DeltaTable,
+    name: str,
+    added: Sequence[DataFile],
+    *,
+    removed: Sequence[DataFile] = (),
+    changes_rows: bool = True,
+) -> bool:
     now_ms = int(datetime.now(UTC).timestamp() * 1000)
-    actions: list[AddAction | RemoveAction] = [_add_action(file, now_ms) for file in added]
-    actions += [RemoveAction(file.path, True, now_ms, file.size_bytes, dict(file.partition)) for file in removed]
+    actions: list[AddAction | RemoveAction] = [_add_action(file, now_ms, changes_rows) for file in added]
+    for file in removed:
+        actions.append(RemoveAction(file.path, changes_rows, now_ms, file.size_bytes, dict(file.partition)))
     properties = CommitProperties(app_transactions=[Transaction(_APP, transaction(state) + 1)])
     partition_by = schema.PARTITIONS.get(name)
+    crash_point("before_log_entry")
     try:
         state.create_write_transaction(actions, "append", state.schema(), partition_by, commit_properties=properties)
     except (DeltaError, OSError) as e:
         if not _is_conflict(e):
             raise
         return False
+    crash_point("after_log_entry")
     return True
 
 
@@ -264,8 +302,8 @@ def _committed_keys(root: str, state: DeltaTable, name: str, files: Sequence[Dat
     return datafiles.distinct_keys(read_state(root, state, name, key_columns, where), key_columns)
 
 
-def _add_action(file: DataFile, now_ms: int) -> AddAction:
+def _add_action(file: DataFile, now_ms: int, changes_rows: bool) -> AddAction:
     # The row count and no minima: readers through deltalake's to_pyarrow_dataset would find no row at all (see
     # datafiles.dataset). Random ids have no useful ranges anyway; the partitions do the skipping.
     stats = json.dumps({"numRecords": file.num_rows})
-    return AddAction(file.path, file.size_bytes, dict(file.partition), now_ms, True, stats)
+    return AddAction(file.path, file.size_bytes, dict(file.partition), now_ms, changes_rows, stats)

@@ -186,7 +186,7 @@ def test_every_error_class_has_its_row_in_operations_and_no_other_has() -> None:
 @pytest.mark.parametrize("page", [README, OPERATIONS], ids=lambda page: page.name)
 def test_every_exit_code_is_explained(page: Path) -> None:
     kinds = [errors.SoraError, *errors.SoraError.__subclasses__(), *errors.TableError.__subclasses__()]
-    codes = {kind.exit_code for kind in kinds} | {shell.DONE, shell.USAGE, shell.DONE_WITH_FAILURES, shell.RETRYABLE}
+    codes = {kind.exit_code for kind in kinds} | {shell.DONE, shell.DONE_WITH_FAILURES, shell.RETRYABLE}
     explained = {int(code) for code in re.findall(r"^\| (\d+) \|", page.read_text(), flags=re.MULTILINE)}
     assert codes <= explained
 

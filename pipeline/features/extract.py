@@ -15,6 +15,7 @@ import ray
 import torch
 
 from pipeline import registry, storage, tables
+from pipeline.crashpoints import crash_point
 from pipeline.datafiles import DataFile
 from pipeline.decode.clips import map_with_actors
 from pipeline.decode.sampling import SamplingConfig
@@ -98,6 +99,7 @@ def extract(
     )
     if pending.videos.num_rows == 0:
         return counts
+    crash_point("planned")
     storage.require_store(plan.root)
     connect()
     writer = tables.TableWriter(plan.root, "features", seen_transaction=pending.seen_transaction)
@@ -105,6 +107,7 @@ def extract(
     waiting: list[TaskResult] = []
     last_s = time.monotonic()
     for result in _results(lineage, pending):
+        crash_point("task_done")
         _count(counts, result)
         waiting.append(result)
         on_progress(Progress("extract", counts.videos, pending.videos.num_rows, counts.failed))
@@ -161,7 +164,9 @@ def _count(counts: ExtractCounts, result: TaskResult) -> None:
 
 def _commit(root: str, writer: tables.TableWriter, results: list[TaskResult], ds: date) -> None:
     """Vectors first: a crash between the two commits costs a repeated failure, never a lost one."""
+    crash_point("before_commit")
     writer.commit([file for result in results for file in result.files])
+    crash_point("between_commits")
     stamps = {"ds": ds, "failed_at": datetime.now(UTC)}
     failures = [{**failure, **stamps} for result in results for failure in result.failures]
     tables.append_rows(root, "failures", failures)

@@ -12,6 +12,7 @@ from pipeline.features.retry import Key, RetryPolicy, is_due
 _VERSION_KEY = ["video_id", "version"]
 _SECONDS_A_TASK = 60.0  # of video: about 1 s of work for two cores, so that commits and progress keep moving
 _VIDEOS_A_TASK = 32
+_MAX_TASKS = 5_000  # the driver keeps statistics of every task for the life of a job
 _ASSUMED_DURATION_S = 60.0  # for headers that say nothing
 
 
@@ -63,26 +64,27 @@ def find_pending(root: str, *, model_version: str, sampling_digest: str, policy:
     )
 
 
-def task_boundaries(durations_s: Sequence[float | None], *, seconds: float = _SECONDS_A_TASK) -> list[tuple[int, int]]:
+def task_boundaries(durations_s: Sequence[float | None], *, max_tasks: int = _MAX_TASKS) -> list[tuple[int, int]]:
     """Cut the pending videos into tasks of about the same work.
 
     Args:
         durations_s: Seconds of each video as its header says; None or nonsense counts as a minute.
-        seconds: Seconds of video a task may hold; a longer video is a task of its own.
+        max_tasks: Tasks grow beyond a minute of video so that there are never more than twice as many.
     Returns:
-        Half-open ranges [start, end) that cover all videos in order.
+        Half-open ranges [start, end) that cover all videos in order; a longer video is a task of its own.
     """
+    costs_s = [d if d is not None and 0 < d < 1e6 else _ASSUMED_DURATION_S for d in durations_s]
+    full_s = max(_SECONDS_A_TASK, sum(costs_s) / max_tasks)
+    full_videos = max(_VIDEOS_A_TASK, -(-len(costs_s) // max_tasks))
     ranges: list[tuple[int, int]] = []
     start, used_s = 0, 0.0
-    for index, duration_s in enumerate(durations_s):
-        cost_s = duration_s if duration_s is not None and 0 < duration_s < 1e6 else _ASSUMED_DURATION_S
-        is_full = used_s + cost_s > seconds or index - start >= _VIDEOS_A_TASK
-        if index > start and is_full:
+    for index, cost_s in enumerate(costs_s):
+        if index > start and (used_s + cost_s > full_s or index - start >= full_videos):
             ranges.append((start, index))
             start, used_s = index, 0.0
         used_s += cost_s
-    if start < len(durations_s):
-        ranges.append((start, len(durations_s)))
+    if start < len(costs_s):
+        ranges.append((start, len(costs_s)))
     return ranges
 
 

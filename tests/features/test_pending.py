@@ -112,3 +112,11 @@ def test_tasks_hold_a_minute_of_video_or_32_files(
     durations_s: list[float | None], expected: list[tuple[int, int]]
 ) -> None:
     assert task_boundaries(durations_s) == expected
+
+
+def test_a_million_videos_are_a_bounded_number_of_tasks() -> None:
+    ranges = task_boundaries([12.0, 1.0, None, 3600.0] * 250_000)
+    assert len(ranges) <= 10_000
+    assert ranges[0][0] == 0
+    assert ranges[-1][1] == 1_000_000
+    assert all(end == start for (_, end), (start, _) in zip(ranges, ranges[1:], strict=False))
