@@ -20,6 +20,7 @@ from pipeline.errors import ConfigError, CorpusError
 
 T = TypeVar("T")
 _PERMANENT = (FileNotFoundError, FileExistsError, PermissionError, IsADirectoryError, NotADirectoryError)
+_LOST_CONDITION = ("PreconditionFailed", "ConditionalRequestConflict")
 _MAX_ATTEMPTS = 5
 _READ_AHEAD_BYTES = 4 << 20
 
@@ -166,7 +167,7 @@ def is_passing_fault(error: BaseException) -> bool:
     """Whether another attempt may succeed: any I/O error but the ones that say what is missing or forbidden."""
     if not isinstance(error, OSError) or isinstance(error, _PERMANENT):
         return False
-    return not _says_precondition_failed(error)
+    return _store_code(error) not in (*_LOST_CONDITION, "InvalidRange")
 
 
 def read_bytes(uri: str) -> bytes:
@@ -178,7 +179,12 @@ def read_bytes(uri: str) -> bytes:
 def read_head(uri: str, num_bytes: int) -> bytes:
     """The first `num_bytes` of the object, or all of it where it is shorter."""
     fs, path = filesystem(uri)
-    return cast(bytes, retried(lambda: fs.cat_file(path, start=0, end=num_bytes)))
+    try:
+        return cast(bytes, retried(lambda: fs.cat_file(path, start=0, end=num_bytes)))
+    except OSError as e:
+        if _store_code(e) != "InvalidRange":  # the store's word for a range of an empty object
+            raise
+        return b""
 
 
 def exists(uri: str) -> bool:
@@ -215,16 +221,16 @@ def put_if_absent(uri: str, data: bytes) -> bool:
     except FileExistsError:
         return False
     except OSError as e:
-        if not _says_precondition_failed(e):
+        if _store_code(e) not in _LOST_CONDITION:
             raise
         return False
     return True
 
 
-def _says_precondition_failed(error: OSError) -> bool:
-    """s3fs has no word of its own for a 412: it comes as EINVAL with botocore's error as the cause."""
+def _store_code(error: OSError) -> str | None:
+    """S3's own code of an error: s3fs has no word for some, they come as EINVAL with botocore's error as the cause."""
     response = getattr(error.__cause__, "response", None) or {}
-    return response.get("Error", {}).get("Code") in ("PreconditionFailed", "ConditionalRequestConflict")
+    return cast("str | None", response.get("Error", {}).get("Code"))
 
 
 def open_object(uri: str) -> BinaryIO:

@@ -79,6 +79,11 @@ def test_reads_can_seek(folder: str) -> None:
     assert storage.read_head(uri, 3) == b"\x00\x01\x02"
 
 
+def test_an_empty_object_has_an_empty_head(folder: str) -> None:
+    storage.put(storage.join(folder, "empty.mkv"), b"")
+    assert storage.read_head(storage.join(folder, "empty.mkv"), 10) == b""
+
+
 def test_an_unwritable_root_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("not a folder")
     with pytest.raises(ConfigError, match="cannot be written"):

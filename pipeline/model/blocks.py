@@ -6,7 +6,6 @@ conv2d on views, (B*T, C, H, W) and (B, C, T, H*W), is no faster than conv3d: an
 with both as conv2d, 61 and 64 with one of them, 63 with none. So conv3d it is.
 """
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -42,9 +41,8 @@ class ResidualBlock(nn.Module):
     Bergen (1985) does; with the halves one after the other (R(2+1)D, Tran et al. 2018) that takes several blocks.
     After 10 epochs on 400 synthetic clips of 6 motions, labels only: 100 % of 120 other clips right, against 31 %.
 
-    Both convolutions start with the variance of their input, and the branch at a quarter of its energy, not at zero (Goyal
-    et al. 2017): a product of two quiet halves wakes too late. 36 videos over textures, 180 steps: 58 % of unseen
-    clips right, against 21 % with the last matrix at zero and 17 % with torch's initialisation too.
+    Both convolutions start with the variance of their input, and the branch at a quarter of its energy, not at zero
+    (Goyal et al. 2017): a product of two quiet halves wakes too late (docs/model.md).
     """
 
     def __init__(self, width: int):
@@ -61,34 +59,6 @@ class ResidualBlock(nn.Module):
         normed = self.norm(x)
         residual: Tensor = self.mix(F.silu(self.spatial(normed)) * self.temporal(normed))
         return x + residual
-
-
-class RunningNorm(nn.Module):
-    """Centre and scale (B, D) by running statistics, in training too: what all clips share is taken away before a head.
-
-    A mean over a whole clip differs little from clip to clip; a LayerNorm there kept the common part, and the head stayed
-    at chance for hundreds of steps. Unlike BatchNorm it takes a batch of one, and a clip's output in evaluation mode, as
-    its gradient in training, is its own (the limit of Batch Renormalization, Ioffe 2017, without its corrections).
-    """
-
-    MOMENTUM = 0.1
-    mean: Tensor
-    variance: Tensor
-
-    def __init__(self, width: int):
-        super().__init__()
-        self.register_buffer("mean", torch.zeros(width))
-        self.register_buffer("variance", torch.ones(width))
-
-    def forward(self, x: Tensor) -> Tensor:
-        mean, variance = self.mean, self.variance
-        if self.training:
-            seen = x.detach()
-            mean = mean.lerp(seen.mean(dim=0), self.MOMENTUM)
-            variance = variance.lerp((seen - mean).square().mean(dim=0), self.MOMENTUM)
-            self.mean.copy_(mean)
-            self.variance.copy_(variance)
-        return (x - mean) * torch.rsqrt(variance + 1e-5)
 
 
 class Stage(nn.Sequential):

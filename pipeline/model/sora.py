@@ -10,7 +10,7 @@ x (3, T, H, W) -> haar (24, T/2, H/2, W/2)
 
 from torch import Tensor, nn
 
-from pipeline.model.blocks import ChannelNorm, Down, Pointwise, RunningNorm, Stage, Up
+from pipeline.model.blocks import ChannelNorm, Down, Pointwise, Stage, Up
 from pipeline.model.config import ModelConfig
 from pipeline.model.haar import Factors, haar, inverse_haar
 from pipeline.model.interface import Codes, VideoAutoencoder
@@ -29,7 +29,8 @@ class SoraAutoencoder(VideoAutoencoder):
         self.encoder = _Encoder(config)
         self.decoder = _Decoder(config)
         if num_classes > 0:
-            self.head = nn.Sequential(RunningNorm(config.embedding_dim), nn.Linear(config.embedding_dim, num_classes))
+            # The norm frees the head from the embedding's length, which carries how much is going on in the clip.
+            self.head = nn.Sequential(nn.LayerNorm(config.embedding_dim), nn.Linear(config.embedding_dim, num_classes))
 
     def _encode(self, x: Tensor) -> Codes:
         codes: Codes = self.encoder(x)
