@@ -1,4 +1,4 @@
-"""Silence is not progress: a job that stands still says what hangs, and ends with a code that a scheduler repeats on."""
+"""Silence is not progress: a job that stands still says what hangs, and ends with a code that means: try again."""
 
 import faulthandler
 import os

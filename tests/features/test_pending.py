@@ -1,5 +1,6 @@
 """What is left to do is an anti-join, and is cut into tasks of about the same work."""
 
+import itertools
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -119,4 +120,4 @@ def test_a_million_videos_are_a_bounded_number_of_tasks() -> None:
     assert len(ranges) <= 10_000
     assert ranges[0][0] == 0
     assert ranges[-1][1] == 1_000_000
-    assert all(end == start for (_, end), (start, _) in zip(ranges, ranges[1:], strict=False))
+    assert all(end == start for (_, end), (start, _) in itertools.pairwise(ranges))
