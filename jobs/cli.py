@@ -12,6 +12,9 @@ COMMANDS = {
     "nightly": "catalog, extract with the champion, sum up; safe to repeat",
     "sql": "query the tables with DuckDB",
     "status": "what is done, missing, failed and stale",
+    "verify": "prove that nothing is lost or doubled, and that every file is whole",
+    "maintain": "combine small files, remove old ones, shorten the log",
+    "rollback": "take the rows of one run of extract out again",
 }
 
 

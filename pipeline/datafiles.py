@@ -57,6 +57,9 @@ def read(root: str, name: str, file: DataFile) -> pa.Table:
     rows = pq.read_table(BytesIO(data))
     for column, value in file.partition.items():
         rows = rows.append_column(column, _partition_value(name, column, value, rows.num_rows))
+    for field in schema.TABLES[name]:
+        if field.name not in rows.column_names:  # written before the schema grew by this column
+            rows = rows.append_column(field, pa.nulls(rows.num_rows, field.type))
     return rows.select(schema.TABLES[name].names).cast(schema.TABLES[name])
 
 

@@ -166,16 +166,12 @@ def replace(root: str, name: str, where: pc.Expression, rows: Callable[[pa.Table
 
 
 def swap(
-    root: str, name: str, removed: Sequence[DataFile], added: Sequence[DataFile], *, changes_rows: bool = False
+    root: str, name: str, removed: Sequence[DataFile], added: Sequence[DataFile], *, changed: bool = False
 ) -> bool:
-    """Exchange committed files for others in one fenced commit.
+    """Exchange committed files for new ones in one fenced commit.
 
     Args:
-        root: The root's URI.
-        name: The table.
-        removed: Files of the table's newest state.
-        added: Files no commit names yet.
-        changes_rows: Whether other rows are visible afterwards; False where the same rows lie in other files.
+        changed: Whether the rows change; False where the same rows lie in other files afterwards.
     Returns:
         False where another writer took one of `removed` out first; nothing has changed then.
     Raises:
@@ -186,7 +182,7 @@ def swap(
         there = {file.path for file in datafiles.files(name, state)}
         if not there.issuperset(file.path for file in removed):
             return bool(added) and there.issuperset(file.path for file in added)  # True: the response was lost
-        if _try_commit(state, name, added, removed=removed, changes_rows=changes_rows):
+        if _try_commit(state, name, added, removed=removed, changed=changed):
             return True
         _wait(attempt)
     raise _lost_every_race(root, name)
@@ -242,17 +238,11 @@ def _lost_every_race(root: str, name: str) -> CommitConflictError:
 
 
 def _try_commit(
-    state: DeltaTable,
-    name: str,
-    added: Sequence[DataFile],
-    *,
-    removed: Sequence[DataFile] = (),
-    changes_rows: bool = True,
+    state: DeltaTable, name: str, added: Sequence[DataFile], *, removed: Sequence[DataFile] = (), changed: bool = True
 ) -> bool:
     now_ms = int(datetime.now(UTC).timestamp() * 1000)
-    actions: list[AddAction | RemoveAction] = [_add_action(file, now_ms, changes_rows) for file in added]
-    for file in removed:
-        actions.append(RemoveAction(file.path, changes_rows, now_ms, file.size_bytes, dict(file.partition)))
+    actions: list[AddAction | RemoveAction] = [_add_action(file, now_ms, changed) for file in added]
+    actions += [RemoveAction(file.path, changed, now_ms, file.size_bytes, dict(file.partition)) for file in removed]
     properties = CommitProperties(app_transactions=[Transaction(_APP, transaction(state) + 1)])
     partition_by = schema.PARTITIONS.get(name)
     crash_point("before_log_entry")
@@ -302,8 +292,8 @@ def _committed_keys(root: str, state: DeltaTable, name: str, files: Sequence[Dat
     return datafiles.distinct_keys(read_state(root, state, name, key_columns, where), key_columns)
 
 
-def _add_action(file: DataFile, now_ms: int, changes_rows: bool) -> AddAction:
+def _add_action(file: DataFile, now_ms: int, changed: bool) -> AddAction:
     # The row count and no minima: readers through deltalake's to_pyarrow_dataset would find no row at all (see
     # datafiles.dataset). Random ids have no useful ranges anyway; the partitions do the skipping.
     stats = json.dumps({"numRecords": file.num_rows})
-    return AddAction(file.path, file.size_bytes, dict(file.partition), now_ms, changes_rows, stats)
+    return AddAction(file.path, file.size_bytes, dict(file.partition), now_ms, changed, stats)

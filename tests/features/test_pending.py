@@ -58,6 +58,7 @@ def test_only_live_videos_without_vectors_of_this_model_are_pending(root: str) -
         ("no_video", 1, False),
         ("too_large", 1, False),
         ("input_changed", 1, False),
+        ("partial", 9, True),
     ],
 )
 def test_what_may_pass_is_tried_three_times_and_a_bad_file_once(error_class: str, attempts: int, due: bool) -> None:
@@ -68,6 +69,14 @@ def test_a_failure_that_may_pass_is_pending_until_it_is_given_up(root: str) -> N
     tables.append_rows(root, "failures", [{**failure_row("new", 1), "error_class": "timeout"}])
     assert pending(root) == {"new": 1, "other-model": 0}
     assert pending(root, max_attempts=1) == {"other-model": 0}
+
+
+def test_a_partial_video_is_pending_for_another_model_and_done_for_its_own(root: str) -> None:
+    tables.append_rows(
+        root, "failures", [{**failure_row(name, 1), "error_class": "partial"} for name in ("done", "new")]
+    )
+    assert "done" not in pending(root)
+    assert pending(root)["new"] == 1
 
 
 def test_only_failures_like_those_asked_for_are_taken_again(root: str) -> None:
