@@ -209,7 +209,10 @@ def put(uri: str, data: bytes) -> None:
 
 
 def put_if_absent(uri: str, data: bytes) -> bool:
-    """Write the whole object unless one is there; False where one was there already."""
+    """Write the whole object unless one is there; False where another content was there already.
+
+    After a lost answer the client asks again and is told that the object is there: it may be ours, so we look.
+    """
     fs, path = filesystem(uri)
     try:
         if is_local(uri):
@@ -219,11 +222,11 @@ def put_if_absent(uri: str, data: bytes) -> bool:
             with _store_errors():
                 fs.pipe_file(path, data, mode="create")
     except FileExistsError:
-        return False
+        return read_bytes(uri) == data
     except OSError as e:
         if _store_code(e) not in _LOST_CONDITION:
             raise
-        return False
+        return read_bytes(uri) == data
     return True
 
 

@@ -61,6 +61,7 @@ def test_put_if_absent_keeps_what_was_first(folder: str) -> None:
     uri = storage.join(folder, "claim")
     assert storage.put_if_absent(uri, b"first")
     assert not storage.put_if_absent(uri, b"second")
+    assert storage.put_if_absent(uri, b"first"), "asked again after a lost answer, it is still ours"
     assert storage.read_bytes(uri) == b"first"
 
 

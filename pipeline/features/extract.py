@@ -163,10 +163,10 @@ def _count(counts: ExtractCounts, result: TaskResult) -> None:
 
 
 def _commit(root: str, writer: tables.TableWriter, results: list[TaskResult], ds: date) -> None:
-    """Vectors first: a crash between the two commits costs a repeated failure, never a lost one."""
-    crash_point("before_commit")
-    writer.commit([file for result in results for file in result.files])
-    crash_point("between_commits")
+    """Failures first: a crash between the two commits costs a repeated video, never the reason of a partial one."""
     stamps = {"ds": ds, "failed_at": datetime.now(UTC)}
     failures = [{**failure, **stamps} for result in results for failure in result.failures]
+    crash_point("before_commit")
     tables.append_rows(root, "failures", failures)
+    crash_point("between_commits")
+    writer.commit([file for result in results for file in result.files])

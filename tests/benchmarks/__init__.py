@@ -1,0 +1,1 @@
+"""A few quick seeds of the long proofs."""
