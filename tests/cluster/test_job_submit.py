@@ -20,16 +20,26 @@ def head() -> Iterator[RayHead]:
         yield running
 
 
-def test_a_submitted_job_catalogs_the_corpus(head: RayHead, tmp_path: Path) -> None:
+TRAINING = ["--epochs", "1", "--num-workers", "2", "--batch-size", "4"]
+SPLIT = ["--validation-fraction", "0.4", "--group-column", "-"]
+SAMPLING = ["--frames-per-clip", "8", "--sample-fps", "8", "--size-px", "32"]
+
+
+def test_every_job_runs_when_it_is_submitted(head: RayHead, tmp_path: Path) -> None:
     corpus = render_corpus(tmp_path / "corpus", num_clips=12, duration_s=(0.4, 0.6)).parent
     root = tmp_path / "root"
-    job = head.submit(
-        *["python", "-m", "jobs.catalog", str(corpus), "--root", str(root), "--labels", str(corpus / "labels.csv")],
-        working_dir=REPOSITORY,
-        env=head.env,
-    )
-    assert job.returncode == 0, job.stdout + job.stderr
-    assert "succeeded" in job.stdout, "the job's final status is SUCCEEDED"
+    jobs = {
+        "catalog": [str(corpus), "--labels", str(corpus / "labels.csv")],
+        "train": [*TRAINING, *SPLIT, *SAMPLING],
+        "extract": [],
+        "nightly": [str(corpus), "--date", "2026-01-02"],
+    }
+    for name, arguments in jobs.items():
+        job = head.submit(
+            *["python", "-m", f"jobs.{name}", *arguments, "--root", str(root)], working_dir=REPOSITORY, env=head.env
+        )
+        assert job.returncode == 0, job.stdout + job.stderr
+        assert "succeeded" in job.stdout, "the job's final status is SUCCEEDED"
     status = subprocess.run(
         [sys.executable, "-m", "jobs.status", "--root", str(root), "--json"],
         cwd=REPOSITORY,
@@ -38,8 +48,8 @@ def test_a_submitted_job_catalogs_the_corpus(head: RayHead, tmp_path: Path) -> N
         check=True,
     )
     found = json.loads(status.stdout)
-    assert sum(found["videos"].values()) == 12
-    assert (found["labels"], found["distinct_labels"]) == (12, 6)
+    assert sum(found["videos"].values()) == found["done"] == 12
+    assert (found["labels"], found["distinct_labels"], found["missing"]) == (12, 6, 0)
 
 
 def test_a_job_that_fails_fails_the_submit(head: RayHead, tmp_path: Path) -> None:
