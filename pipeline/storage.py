@@ -17,10 +17,10 @@ import pyarrow.fs
 import tenacity
 
 from pipeline.errors import ConfigError, CorpusError
+from pipeline.s3_client import INVALID_RANGE, LOST_CONDITION, S3Settings, store_code, store_errors
 
 T = TypeVar("T")
 _PERMANENT = (FileNotFoundError, FileExistsError, PermissionError, IsADirectoryError, NotADirectoryError)
-_LOST_CONDITION = ("PreconditionFailed", "ConditionalRequestConflict")
 _MAX_ATTEMPTS = 5
 _READ_AHEAD_BYTES = 4 << 20
 
@@ -33,63 +33,6 @@ class ObjectInfo:
     version: str
     size_bytes: int
     modified_at: datetime | None
-
-
-@dataclass(frozen=True)
-class S3Settings:
-    """The standard AWS_* variables, read once, spelled for each client library."""
-
-    endpoint_url: str | None
-    access_key: str | None
-    secret_key: str | None
-    session_token: str | None
-    region: str
-
-    @classmethod
-    def from_environment(cls) -> "S3Settings":
-        env = os.environ
-        region = env.get("AWS_REGION") or env.get("AWS_DEFAULT_REGION") or "us-east-1"
-        return cls(
-            endpoint_url=env.get("AWS_ENDPOINT_URL_S3") or env.get("AWS_ENDPOINT_URL"),
-            access_key=env.get("AWS_ACCESS_KEY_ID"),
-            secret_key=env.get("AWS_SECRET_ACCESS_KEY"),
-            session_token=env.get("AWS_SESSION_TOKEN"),
-            region=region,
-        )
-
-    def for_s3fs(self) -> dict[str, Any]:
-        config: dict[str, Any] = {"retries": {"mode": "standard", "max_attempts": 2}}  # `retried` does the rest
-        if self.endpoint_url:
-            config["s3"] = {"addressing_style": "path"}
-        client = {"region_name": self.region}
-        keys = {"key": self.access_key, "secret": self.secret_key, "token": self.session_token}
-        return {
-            **{name: value for name, value in keys.items() if value},
-            "endpoint_url": self.endpoint_url,
-            "client_kwargs": client,
-            "config_kwargs": config,
-            "use_listings_cache": False,  # a listing must see what another process has just written
-        }
-
-    def for_delta(self) -> dict[str, str]:
-        options = {
-            "AWS_ACCESS_KEY_ID": self.access_key,
-            "AWS_SECRET_ACCESS_KEY": self.secret_key,
-            "AWS_SESSION_TOKEN": self.session_token,
-            "AWS_ENDPOINT_URL": self.endpoint_url,
-            "AWS_REGION": self.region,
-            "AWS_ALLOW_HTTP": "true" if (self.endpoint_url or "").startswith("http://") else None,
-            "conditional_put": "etag",
-        }
-        return {name: value for name, value in options.items() if value}
-
-    def for_arrow(self) -> pyarrow.fs.S3FileSystem:
-        keys = {"access_key": self.access_key, "secret_key": self.secret_key, "session_token": self.session_token}
-        return pyarrow.fs.S3FileSystem(
-            **{name: value for name, value in keys.items() if value},
-            endpoint_override=self.endpoint_url,
-            region=self.region,
-        )
 
 
 def normalize(uri: str) -> str:
@@ -151,7 +94,7 @@ def retried(call: Callable[[], T]) -> T:
     """Run `call`, again after a passing storage fault, with exponential waits and jitter, five times at most."""
 
     def attempt() -> T:
-        with _store_errors():
+        with store_errors():
             return call()
 
     retrying = tenacity.Retrying(
@@ -167,7 +110,7 @@ def is_passing_fault(error: BaseException) -> bool:
     """Whether another attempt may succeed: any I/O error but the ones that say what is missing or forbidden."""
     if not isinstance(error, OSError) or isinstance(error, _PERMANENT):
         return False
-    return _store_code(error) not in (*_LOST_CONDITION, "InvalidRange")
+    return store_code(error) not in (*LOST_CONDITION, INVALID_RANGE)
 
 
 def read_bytes(uri: str) -> bytes:
@@ -182,7 +125,7 @@ def read_head(uri: str, num_bytes: int) -> bytes:
     try:
         return cast(bytes, retried(lambda: fs.cat_file(path, start=0, end=num_bytes)))
     except OSError as e:
-        if _store_code(e) != "InvalidRange":  # the store's word for a range of an empty object
+        if store_code(e) != INVALID_RANGE:  # the store's word for a range of an empty object
             raise
         return b""
 
@@ -219,21 +162,15 @@ def put_if_absent(uri: str, data: bytes) -> bool:
             with _synced_temporary(Path(path), data) as temporary:
                 os.link(temporary, path)
         else:
-            with _store_errors():
+            with store_errors():
                 fs.pipe_file(path, data, mode="create")
     except FileExistsError:
         return read_bytes(uri) == data
     except OSError as e:
-        if _store_code(e) not in _LOST_CONDITION:
+        if store_code(e) not in LOST_CONDITION:
             raise
         return read_bytes(uri) == data
     return True
-
-
-def _store_code(error: OSError) -> str | None:
-    """S3's own code of an error: s3fs has no word for some, they come as EINVAL with botocore's error as the cause."""
-    response = getattr(error.__cause__, "response", None) or {}
-    return cast("str | None", response.get("Error", {}).get("Code"))
 
 
 def open_object(uri: str) -> BinaryIO:
@@ -260,7 +197,7 @@ def list_objects(uri: str) -> Iterator[ObjectInfo]:
         CorpusError: nothing is there, or it may not be listed.
     """
     try:
-        with _store_errors():
+        with store_errors():
             yield from _walk(uri)
     except PermissionError as e:
         raise CorpusError("The corpus may not be listed.", where=uri, got=e, cure="grant read and list rights") from e
@@ -300,21 +237,6 @@ def require_store(root: str) -> None:
         expected = "a store that refuses a put with If-None-Match: * when the object is there"
         cure = "use another store, or turn conditional puts on"
         raise ConfigError("The store ignores conditional puts.", where=root, expected=expected, cure=cure)
-
-
-@contextlib.contextmanager
-def _store_errors() -> Iterator[None]:
-    """Turn the S3 client's own errors, which are no OSError, into ones."""
-    from botocore.exceptions import BotoCoreError, NoCredentialsError, PartialCredentialsError
-
-    try:
-        yield
-    except (NoCredentialsError, PartialCredentialsError) as e:
-        raise PermissionError(
-            f"{e}: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give the machine a role"
-        ) from e
-    except BotoCoreError as e:
-        raise OSError(str(e)) from e
 
 
 def _split(uri: str) -> tuple[str, str]:

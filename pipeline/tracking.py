@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from pipeline import storage
 from pipeline.errors import CheckpointError
+from pipeline.s3_client import S3Settings
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -157,8 +158,8 @@ def _client(uri: str) -> "MlflowClient":
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # stdout is for answers
-    if storage.S3Settings.from_environment().endpoint_url:
-        os.environ.setdefault("MLFLOW_S3_ENDPOINT_URL", str(storage.S3Settings.from_environment().endpoint_url))
+    if S3Settings.from_environment().endpoint_url:
+        os.environ.setdefault("MLFLOW_S3_ENDPOINT_URL", str(S3Settings.from_environment().endpoint_url))
     from mlflow import MlflowClient
 
     for name in ("alembic", "mlflow"):  # how the database is migrated is not the user's concern
