@@ -195,6 +195,7 @@ def list_objects(uri: str) -> Iterator[ObjectInfo]:
 
     Raises:
         CorpusError: nothing is there, or it may not be listed.
+        OSError: the store does not answer.
     """
     try:
         with store_errors():
@@ -203,8 +204,6 @@ def list_objects(uri: str) -> Iterator[ObjectInfo]:
         raise CorpusError("The corpus may not be listed.", where=uri, got=e, cure="grant read and list rights") from e
     except FileNotFoundError as e:
         raise CorpusError("There is no such folder or bucket.", where=uri, cure="check the spelling of the URI") from e
-    except OSError as e:
-        raise CorpusError("The corpus cannot be listed.", where=uri, got=e, cure="check the endpoint and retry") from e
 
 
 def _walk(uri: str) -> Iterator[ObjectInfo]:

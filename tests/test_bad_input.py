@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from s3fs import S3FileSystem
 
 from pipeline import tables
 from pipeline.model.config import sora_xs
@@ -60,6 +61,20 @@ def test_bad_input_is_one_clear_message(
         assert part.format(**names) in outcome.err
     assert "Traceback" not in outcome.err
     assert not (tmp_path / "root").exists(), "nothing half-written"
+
+
+@pytest.mark.parametrize("command", ["status --root {root}", "catalog s3://bucket/videos --root {root}"])
+def test_a_store_that_is_away_is_worth_another_try(command: str, monkeypatch: pytest.MonkeyPatch, sora: Sora) -> None:
+    settings = {"AWS_ENDPOINT_URL": "http://127.0.0.1:9", "AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"}
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    S3FileSystem.clear_instance_cache()
+    outcome = sora(*command.format(root="s3://bucket/root").split())
+    S3FileSystem.clear_instance_cache()
+    assert outcome.code == 20, outcome
+    assert "127.0.0.1:9" in outcome.err
+    assert "cure" in outcome.err
+    assert "Traceback" not in outcome.err
 
 
 def test_options_come_from_yaml_and_the_command_line_wins(tmp_path: Path, sora: Sora) -> None:

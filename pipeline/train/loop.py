@@ -75,6 +75,7 @@ class _Worker:
         network = build_model(named_config(self._config.config), num_classes=len(loop.labels)).to(self._device)
         self._optimizer = make_optimizer(network, self._config)
         self._epoch, self._step = 0, 0
+        self._classes: dict[str, Any] = {}  # the newest per-class report, as text and as numbers
         self._resume(network)
         self._model: nn.Module = ray.train.torch.prepare_model(network)
         steps_per_epoch = max(1, -(-loop.num_train_clips // (self._config.batch_size * self._world_size)))
@@ -168,7 +169,7 @@ class _Worker:
             targets, predictions = zip(*pairs, strict=True)
             text, fields = report.per_class_report(targets, predictions, self._loop.labels)
             metrics["validation_accuracy"] = fields["accuracy"]
-            self._report_files = {"text": text, "classes": fields}
+            self._classes = {"text": text, "classes": fields}
         return metrics
 
     def _log_pictures(self, frames: Tensor) -> None:
@@ -200,7 +201,7 @@ class _Worker:
         network = unwrap(self._model)
         save_checkpoint(folder, network, labels=self._loop.labels, sampling=sampling, metrics=metrics)
         save_training_state(folder, self._optimizer, epoch=self._epoch, step=self._step)
-        written = {"metrics": metrics, **getattr(self, "_report_files", {})}
+        written = {"metrics": metrics, **self._classes}
         (folder / REPORT_FILE).write_text(json.dumps(written))
 
     def _tensors(self, batch: pa.Table) -> tuple[Tensor, Tensor]:
