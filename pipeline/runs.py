@@ -43,7 +43,7 @@ def recorded(root: str, job: str, config: object, *, ds: date, selection: Mappin
     started_at, started_s = datetime.now(UTC), time.monotonic()
     try:
         yield run
-    except BaseException:
+    except BaseException:  # noted and raised again: an interrupted run is a failed run too
         with contextlib.suppress(OSError, SoraError):  # the job's own error says more than that it could not be noted
             _commit(root, _row(run, job, "failed", config, started_at, time.monotonic() - started_s))
         raise

@@ -91,7 +91,7 @@ def train(job: TrainJob, selection: Selection, *, connect: Callable[[], None], w
     try:
         checkpoint = _fit(root, name, job, selection, tracker, watcher)
         result = _publish(root, name, checkpoint, tracker)
-    except BaseException:
+    except BaseException:  # told to MLflow and raised again
         tracker.finish("FAILED")
         raise
     tracker.finish()
