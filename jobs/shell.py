@@ -127,9 +127,26 @@ def main(
         cure = "check that the store can be reached and has room, then run the same command again"
         print(f"sora {name}: The storage failed.\n  got: {type(e).__name__}: {e}\n  cure: {cure}", file=sys.stderr)
         return RETRYABLE
+    except Exception as e:
+        if not _is_loss_of_ray(e):
+            raise
+        cure = "look at the cluster, then run the same command again; what is committed is not done twice"
+        got = str(e).strip().splitlines()[0]
+        print(f"sora {name}: Ray lost the work.\n  got: {type(e).__name__}: {got}\n  cure: {cure}", file=sys.stderr)
+        return RETRYABLE
     except KeyboardInterrupt:
         print(f"sora {name}: stopped; what is committed stays, the rest is done by the next run", file=sys.stderr)
         return RETRYABLE
+
+
+def _is_loss_of_ray(error: Exception) -> bool:
+    """Whether nodes, workers or Ray itself died; an error of our own code inside a task is none of these."""
+    ray = sys.modules.get("ray")
+    return (
+        ray is not None
+        and isinstance(error, ray.exceptions.RayError)
+        and not isinstance(error, ray.exceptions.RayTaskError)
+    )
 
 
 def prepare() -> None:

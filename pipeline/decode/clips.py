@@ -20,7 +20,8 @@ from pipeline.errors import DecodeError
 
 DECODER_VERSION = f"av {importlib.metadata.version('av')}"
 _log = logging.getLogger(__name__)
-_MAX_RETRIES = 3  # Ray's default is for ever: a video that kills its actor must end
+# Ray's defaults are for ever. A video that kills its actor must end; an actor outlives many deaths of its machines.
+_MAX_TASK_RETRIES, _MAX_RESTARTS = 3, 100
 _VIDEOS_A_BLOCK = 16
 
 
@@ -47,8 +48,8 @@ def map_with_actors(
             compute=ray.data.ActorPoolStrategy(size=max(1, min(num_actors, len(blocks)))),
             num_cpus=1,
             num_gpus=num_gpus or None,
-            max_restarts=_MAX_RETRIES,
-            max_task_retries=_MAX_RETRIES,
+            max_restarts=_MAX_RESTARTS,
+            max_task_retries=_MAX_TASK_RETRIES,
         )
 
 

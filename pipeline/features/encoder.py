@@ -81,7 +81,7 @@ class Encoder:
                     if len(waiting) == _CLIPS_A_BATCH:
                         self._encode(waiting, rows, result)
             except DecodeError as e:
-                result.failures.append(self._failure(video, e))
+                result.failures.append(failure_row(video, e, self._lineage.run_key))
                 if e.error_class != _KEEPS_SLICES:
                     waiting = [(other, clip) for other, clip in waiting if other is not video]
                     rows.pop(video["video_id"], None)
@@ -148,21 +148,23 @@ class Encoder:
             "produced_at": datetime.now(UTC),
         }
 
-    def _failure(self, video: Mapping[str, Any], error: DecodeError) -> dict[str, Any]:
-        return {
-            **{name: video[name] for name in ("video_id", "uri", "version")},
-            "stage": "decode",
-            "error_class": error.error_class,
-            "message": schema.clipped_message(str(error)),
-            "attempts": int(video["attempts"]) + 1,
-            "decoder_version": DECODER_VERSION,
-            "run_key": self._lineage.run_key,
-        }
-
     def _write(self, rows: list[dict[str, Any]], result: TaskResult) -> None:
         if rows:
             table = pa.Table.from_pylist(rows, schema=schema.FEATURES)
             result.files = datafiles.write(self._lineage.root, "features", table)
+
+
+def failure_row(video: Mapping[str, Any], error: DecodeError, run_key: str) -> dict[str, Any]:
+    """A row of `failures` for one more attempt at a video, less what the driver stamps on it."""
+    return {
+        **{name: video[name] for name in ("video_id", "uri", "version")},
+        "stage": "decode",
+        "error_class": error.error_class,
+        "message": schema.clipped_message(str(error)),
+        "attempts": int(video["attempts"]) + 1,
+        "decoder_version": DECODER_VERSION,
+        "run_key": run_key,
+    }
 
 
 def _changed(uri: str, got: str, expected: str) -> DecodeError:

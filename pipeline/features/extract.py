@@ -1,32 +1,27 @@
-"""The Ray Data plan of an extraction, and the driver that commits what it yields.
+"""An extraction as its driver sees it: plan the work, commit what the workers report.
 
-pending videos --tasks--> Ray actors (decode, encode, write Parquet) --descriptions--> driver --> one commit
+catalog less tables --> pending videos --> workers.results --descriptions of files--> a commit every few seconds
 """
 
-import json
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
-from typing import Any
-
-import pyarrow as pa
-import ray
-import torch
 
 from pipeline import registry, storage, tables
 from pipeline.crashpoints import crash_point
-from pipeline.datafiles import DataFile
-from pipeline.decode.clips import map_with_actors
 from pipeline.decode.sampling import SamplingConfig
 from pipeline.errors import CheckpointError
 from pipeline.features.config import ExtractConfig
-from pipeline.features.encoder import Encoder, Lineage, TaskResult
-from pipeline.features.pending import Pending, find_pending, task_boundaries
+from pipeline.features.encoder import Lineage, TaskResult
+from pipeline.features.pending import Pending, find_pending
+from pipeline.features.workers import results
 from pipeline.model.checkpoint import load_checkpoint
 from pipeline.progress import OnProgress, Progress, unwatched
 
-_COMMIT_EVERY_S = 5.0  # what a killed driver loses at most; a commit takes 0.05 s on disk
+# What a killed driver loses is what it has not committed: at most this share of what the run has done.
+_COMMIT_SHARE = 0.02
+_MIN_COMMIT_EVERY_S, _MAX_COMMIT_EVERY_S = 1.0, 30.0  # a commit takes 0.05 s on disk, 0.3 s on S3; readers wait for it
 
 
 @dataclass
@@ -105,50 +100,23 @@ def extract(
     writer = tables.TableWriter(plan.root, "features", seen_transaction=pending.seen_transaction)
     lineage = Lineage(plan.root, plan.model, run_key, ds)
     waiting: list[TaskResult] = []
-    last_s = time.monotonic()
-    for result in _results(lineage, pending):
+    started_s = last_s = time.monotonic()
+    for result in results(lineage, pending.videos):
         crash_point("task_done")
         _count(counts, result)
         waiting.append(result)
         on_progress(Progress("extract", counts.videos, pending.videos.num_rows, counts.failed))
-        if time.monotonic() - last_s > _COMMIT_EVERY_S:
+        now_s = time.monotonic()
+        if now_s - last_s > commit_every_s(now_s - started_s):
             _commit(plan.root, writer, waiting, ds)
             waiting, last_s = [], time.monotonic()
     _commit(plan.root, writer, waiting, ds)
     return counts
 
 
-class _ExtractTask:
-    """The Ray actor around an Encoder."""
-
-    def __init__(self, lineage: Lineage, device: str) -> None:
-        torch.set_num_threads(1)  # parallelism comes from actors
-        self._encoder = Encoder(lineage, device=device)
-
-    def __call__(self, batch: pa.Table) -> pa.Table:
-        return pa.table({"result": [json.dumps(asdict(self._encoder.extract(batch.to_pylist())))]})
-
-
-def _results(lineage: Lineage, pending: Pending) -> Iterator[TaskResult]:
-    ranges = task_boundaries(pending.videos["duration_s"].to_pylist())
-    blocks = [pending.videos.slice(start, end - start) for start, end in ranges]
-    resources = ray.cluster_resources()
-    num_gpus = int(resources.get("GPU", 0))
-    descriptions = map_with_actors(
-        blocks,
-        _ExtractTask,
-        (lineage, "cuda" if num_gpus else "cpu"),
-        num_actors=num_gpus or int(resources.get("CPU", 1)),
-        num_gpus=1 if num_gpus else 0,
-    )
-    for batch in descriptions.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
-        for text in batch["result"].to_pylist():
-            yield _task_result(json.loads(text))
-
-
-def _task_result(fields: dict[str, Any]) -> TaskResult:
-    files = [DataFile(**{**file, "keys": tuple(tuple(key) for key in file["keys"])}) for file in fields.pop("files")]
-    return TaskResult(**fields, files=files)
+def commit_every_s(running_s: float) -> float:
+    """How long results may wait for their commit, in seconds, after running_s of work: longer in longer runs."""
+    return min(max(_COMMIT_SHARE * running_s, _MIN_COMMIT_EVERY_S), _MAX_COMMIT_EVERY_S)
 
 
 def _count(counts: ExtractCounts, result: TaskResult) -> None:

@@ -11,7 +11,7 @@ from pipeline.features.retry import Key, RetryPolicy, is_due
 
 _VERSION_KEY = ["video_id", "version"]
 _SECONDS_A_TASK = 60.0  # of video: about 1 s of work for two cores, so that commits and progress keep moving
-_VIDEOS_A_TASK = 32
+_VIDEOS_A_TASK = 16
 _MAX_TASKS = 5_000  # the driver keeps statistics of every task for the life of a job
 _ASSUMED_DURATION_S = 60.0  # for headers that say nothing
 

@@ -1,0 +1,126 @@
+"""The Ray Data plan of an extraction: videos in, one TaskResult a task out, and no video forgotten.
+
+pending videos --tasks--> Ray actors (decode, encode, write Parquet) --descriptions--> driver
+
+A task whose worker died again and again is taken apart, one video a task: one bad video must not cost good ones. A
+video whose worker dies then too is a failure, `crashed`.
+"""
+
+import json
+import logging
+import pickle
+import traceback
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import Any
+
+import pyarrow as pa
+import ray
+import torch
+
+from pipeline.datafiles import DataFile
+from pipeline.decode.clips import map_with_actors
+from pipeline.errors import DecodeError
+from pipeline.features.encoder import Encoder, Lineage, TaskResult, failure_row
+from pipeline.features.pending import task_boundaries
+
+_EVERY = -1  # of ray.data: any number of tasks may fail; the videos of those that do are still known here
+_log = logging.getLogger(__name__)
+
+
+def results(lineage: Lineage, videos: pa.Table) -> Iterator[TaskResult]:
+    """What became of the videos, task by task; every video is in exactly one result.
+
+    Args:
+        lineage: Root, model, run and date.
+        videos: video_id, uri, version, duration_s, attempts.
+    Raises:
+        OSError: a worker could not write to the store.
+        SoraError: a worker cannot work at all, for instance because no decoder process starts.
+    """
+    left = yield from _one_pass(lineage, videos, task_boundaries(videos["duration_s"].to_pylist()))
+    if left.num_rows:
+        _log.warning("The workers of %d videos died again and again; each is tried alone now.", left.num_rows)
+        left = yield from _one_pass(lineage, left, [(index, index + 1) for index in range(left.num_rows)])
+    for video in left.to_pylist():
+        what = "The worker of this video died again and again, also when it had nothing else to do."
+        error = DecodeError(what, error_class="crashed", where=video["uri"])
+        yield TaskResult(num_videos=1, failures=[failure_row(video, error, lineage.run_key)])
+
+
+class _ExtractTask:
+    """The Ray actor around an Encoder. An error of ours travels as a value: Ray may swallow only deaths."""
+
+    def __init__(self, lineage: Lineage, device: str) -> None:
+        torch.set_num_threads(1)  # parallelism comes from actors
+        self._encoder = Encoder(lineage, device=device)
+
+    def __call__(self, batch: pa.Table) -> pa.Table:
+        task, result, error = batch["task"][0].as_py(), None, None
+        try:
+            result = json.dumps(asdict(self._encoder.extract(batch.to_pylist())))
+        except Exception as e:  # noqa: BLE001  raised again by the driver
+            error = _pickled(e)
+        columns = [pa.array([task], pa.int32()), pa.array([result], pa.string()), pa.array([error], pa.binary())]
+        return pa.table(columns, names=["task", "result", "error"])
+
+
+def _one_pass(
+    lineage: Lineage, videos: pa.Table, ranges: Sequence[tuple[int, int]]
+) -> Generator[TaskResult, None, pa.Table]:
+    """Run one task for each range; returns the videos of the tasks that never answered."""
+    blocks = [
+        videos.slice(start, end - start).append_column("task", pa.array([task] * (end - start), pa.int32()))
+        for task, (start, end) in enumerate(ranges)
+    ]
+    unanswered = set(range(len(blocks)))
+    for row in _rows(lineage, blocks):
+        if row["error"] is not None:
+            raise pickle.loads(row["error"])  # written by our own worker, as all that Ray brings
+        unanswered.discard(row["task"])
+        yield _task_result(json.loads(row["result"]))
+    left = [videos.slice(start, end - start) for task, (start, end) in enumerate(ranges) if task in unanswered]
+    return pa.concat_tables([videos.slice(0, 0), *left])
+
+
+def _rows(lineage: Lineage, blocks: Sequence[pa.Table]) -> Iterator[dict[str, Any]]:
+    # It prints a traceback for each task it lost; the warning above says it in a line.
+    logging.getLogger("ray.data._internal.execution.streaming_executor_state").setLevel(logging.CRITICAL)
+    resources = ray.cluster_resources()
+    num_gpus = int(resources.get("GPU", 0))
+    with _lost_tasks_allowed():
+        descriptions = map_with_actors(
+            blocks,
+            _ExtractTask,
+            (lineage, "cuda" if num_gpus else "cpu"),
+            num_actors=num_gpus or int(resources.get("CPU", 1)),
+            num_gpus=1 if num_gpus else 0,
+        )
+    for batch in descriptions.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
+        yield from batch.to_pylist()
+
+
+@contextmanager
+def _lost_tasks_allowed() -> Iterator[None]:
+    """A dataset keeps the settings it was made under."""
+    context = ray.data.DataContext.get_current()
+    before, context.max_errored_blocks = context.max_errored_blocks, _EVERY
+    try:
+        yield
+    finally:
+        context.max_errored_blocks = before
+
+
+def _task_result(fields: dict[str, Any]) -> TaskResult:
+    files = [DataFile(**{**file, "keys": tuple(tuple(key) for key in file["keys"])}) for file in fields.pop("files")]
+    return TaskResult(**fields, files=files)
+
+
+def _pickled(error: Exception) -> bytes:
+    try:
+        data = pickle.dumps(error)
+        pickle.loads(data)  # some errors can be written and not read
+    except Exception:  # noqa: BLE001  pickling raises anything
+        return pickle.dumps(RuntimeError(traceback.format_exc()))
+    return data
