@@ -1,87 +1,78 @@
-"""Two figures that schedules do not give: what a killed driver costs again, and what a faulty S3 costs in time."""
+"""The figures that schedules do not give: how each is measured, and when it is missed."""
 
-import os
-import shutil
-import statistics
-import sys
-import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from benchmarks.fault_driver import Driver
-from benchmarks.fault_proxy import FaultProxy
-from benchmarks.fault_schedule import FaultRates
-from benchmarks.fault_workload import Workload, run_to_end, write_model
-from pipeline import tables
-from pipeline.errors import SoraError
-from tests.support.shared import shared_videos
+from benchmarks import fault_fuzz, fault_overhead, fault_reader, fault_times, plan_scale
 
-PAIR_RATES = FaultRates(slow_down=0.05, reset=0.01, lost=0.001)
-_LONG_AGO_S = 1_000_000_000  # relatime moves an access time forward once, at the first read after this
-_PLAIN_SAMPLING = {"frames_per_clip": 8, "sample_fps": 8.0, "stride_s": 0.5, "size_px": 32}
-_REDONE_LIMIT_S = 600.0
+MAX_REDONE_SHARE, MAX_S3_FAULT_RATIO = 0.05, 1.5
+MIN_KILLS = 10
+_PLAN_VIDEOS = 1_000_000
+_FUZZ_SEED = 0
+_S3_CLIPS = 60
 
 
-def redone_share(folder: Path, *, num_videos: int) -> float:
-    """Kill the driver when half of a corpus was read; the share of all videos that was read and not committed.
+@dataclass(frozen=True)
+class Settings:
+    """How much is measured.
 
-    Exactly these are decoded a second time: the resumed run takes what is not committed, and nothing else. Whether a
-    video was read shows in its access time, so the file system must keep one (relatime does, noatime does not).
+    folder: Empty, and removed afterwards.
+    num_pairs: Pairs of runs behind each ratio.
     """
-    corpus = _copies(folder / "corpus-redone", num_videos=num_videos)
-    root = f"file://{folder}/redone"
-    run_to_end(["catalog", str(corpus), "--root", root], {})
-    _forget_reads(corpus)
-    model = write_model(folder / "model-redone", _PLAIN_SAMPLING)
-    driver = Driver(["extract", "--root", root, "--model", str(model)])
-    try:
-        _wait_until_read(corpus, driver, num_videos // 2)
-        driver.kill()
-    finally:
-        driver.clear()
-    read = _read_videos(corpus)
-    committed = {Path(uri).name for uri in tables.read(root, "features", ["uri"])["uri"].to_pylist()}
-    assert committed <= read, "a committed video was never read: this file system keeps no access times"
-    return len(read - committed) / num_videos
+
+    folder: Path
+    num_redone_videos: int
+    num_pairs: int
+    num_fuzz_files: int
 
 
-def s3_fault_ratio(workload: Workload, *, num_pairs: int) -> float:
-    """Wall time of an extraction through a proxy with faults, divided by the same through one without: the median."""
-    ratios = []
-    for pair in range(num_pairs):
-        plain_s = _through_proxy_s(workload, FaultRates(), pair)
-        ratios.append(_through_proxy_s(workload, PAIR_RATES, pair) / plain_s)
-    return statistics.median(ratios)
+@dataclass(frozen=True)
+class Figure:
+    """measure: gives the value of its key in the JSON line. missed: what of it is not reached, in words."""
+
+    measure: Callable[[Settings], Any]
+    missed: Callable[[Any], list[str]]
 
 
-def _through_proxy_s(workload: Workload, rates: FaultRates, seed: int) -> float:
-    assert workload.server is not None, "needs the S3 workload"
-    with FaultProxy(workload.server.endpoint_url, rates, seed=seed) as proxy:
-        env = {**workload.env, "AWS_ENDPOINT_URL": proxy.url}
-        wall_s = run_to_end(workload.command(workload.new_root()), env).wall_s
-        print(f"  pair {seed}: {wall_s:.1f} s, requests {dict(proxy.counts)}", file=sys.stderr, flush=True)
-        return wall_s
+def missed_figures(answer: dict[str, Any]) -> list[str]:
+    """The figures that are not reached, in words; one that was not measured is not missed."""
+    checks = {
+        f"{answer['exact']} of {answer['schedules']} schedules were exact": answer["exact"] < answer["schedules"],
+        f"{answer['untidy']} runs ended with a traceback or a wrong exit code": answer["untidy"] > 0,
+        f"{answer['min_kills']} kills in a schedule, at least {MIN_KILLS}": (answer["min_kills"] or 99) < MIN_KILLS,
+    }
+    missed = [words for words, is_missed in checks.items() if is_missed]
+    measured = {name: figure for name, figure in FIGURES.items() if answer[name] is not None}
+    return missed + [f"{name} {words}" for name, figure in measured.items() for words in figure.missed(answer[name])]
 
 
-def _copies(folder: Path, *, num_videos: int) -> Path:
-    clips = sorted((shared_videos() / "jhmdb").glob("*/*.mp4"))
-    folder.mkdir(parents=True)
-    for index in range(num_videos):
-        shutil.copyfile(clips[index % len(clips)], folder / f"{index:05d}.mp4")
-    return folder
+def _at_most(limit: float) -> Callable[[float], list[str]]:
+    return lambda value: [f"is {value:.3f}, at most {limit}"] if value > limit else []
 
 
-def _forget_reads(corpus: Path) -> None:
-    for path in corpus.iterdir():
-        os.utime(path, ns=(_LONG_AGO_S * 10**9, path.stat().st_mtime_ns))
+def _overhead(settings: Settings) -> float:
+    pairs = fault_overhead.overhead(settings.folder, num_rounds=settings.num_pairs, num_videos=928)
+    return float(pairs["overhead_ratio"])
 
 
-def _read_videos(corpus: Path) -> set[str]:
-    return {entry.name for entry in os.scandir(corpus) if entry.stat().st_atime > _LONG_AGO_S}
-
-
-def _wait_until_read(corpus: Path, driver: Driver, num_videos: int) -> None:
-    deadline_s = time.monotonic() + _REDONE_LIMIT_S
-    while len(_read_videos(corpus)) < num_videos:
-        if driver.poll() is not None or time.monotonic() > deadline_s:
-            raise SoraError("The run ended before half of its videos were read.", got=driver.words[-1000:])
-        time.sleep(0.1)
+FIGURES: dict[str, Figure] = {
+    "redone_share": Figure(
+        lambda settings: fault_times.redone_share(settings.folder, num_videos=settings.num_redone_videos),
+        _at_most(MAX_REDONE_SHARE),
+    ),
+    "s3_fault_ratio": Figure(
+        lambda settings: fault_times.s3_fault_ratio(settings.folder, num_clips=_S3_CLIPS, num_pairs=settings.num_pairs),
+        _at_most(MAX_S3_FAULT_RATIO),
+    ),
+    "overhead_ratio": Figure(_overhead, _at_most(fault_overhead.MAX_OVERHEAD_RATIO)),
+    "fuzz": Figure(
+        lambda settings: fault_fuzz.fuzz(settings.folder, num_files=settings.num_fuzz_files, seed=_FUZZ_SEED),
+        fault_fuzz.missed,
+    ),
+    "readers": Figure(lambda settings: fault_reader.reader_polling(settings.folder), fault_reader.missed),
+    "plan": Figure(
+        lambda settings: plan_scale.plan_scale(settings.folder, num_videos=_PLAN_VIDEOS), plan_scale.missed_figures
+    ),
+}

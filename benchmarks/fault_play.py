@@ -2,11 +2,13 @@
 
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 
-from benchmarks.fault_driver import Driver, kill
+from benchmarks.fault_cluster import FaultCluster
+from benchmarks.fault_driver import Driver
+from benchmarks.fault_processes import Family, kill
 from benchmarks.fault_proxy import FaultProxy
 from benchmarks.fault_schedule import Fault, Round, Schedule
 from benchmarks.fault_snapshot import Difference, awaits_retry, difference, snapshot
@@ -16,7 +18,7 @@ from pipeline.crashpoints import EXIT_CODE
 DONE, RETRYABLE = 0, 20
 _LOOK_EVERY_S = 0.2
 _ROUND_LIMIT_S = 420.0
-_MAX_FINISHING_RUNS = 4  # a video whose decoder was killed is tried three times in all
+_MAX_FINISHING_RUNS = 8  # a video whose decoder was killed is tried again by the next
 
 
 @dataclass
@@ -39,98 +41,115 @@ class Outcome:
         return self.difference is not None and self.difference.is_exact
 
 
-def play(schedule: Schedule, workload: Workload) -> Outcome:
-    """Play all rounds, then run until nothing is due, then compare with the reference."""
+def play(schedule: Schedule, workload: Workload, cluster: FaultCluster | None = None) -> Outcome:
+    """Play all rounds, then run until nothing is due, then compare with the reference.
+
+    Args:
+        cluster: Joined by every driver; without one each driver starts a Ray of its own.
+    """
     outcome = Outcome(schedule)
-    root = workload.new_root()
-    rng = random.Random(schedule.seed)
+    game = _Game(workload, workload.new_root(), cluster, outcome, random.Random(schedule.seed))
+    late: list[Fault] = []
     for played in schedule.rounds:
-        _play_round(played, root, workload, outcome, rng)
+        late = game.play(played, late)
     for _ in range(_MAX_FINISHING_RUNS):
-        _play_round(Round(), root, workload, outcome, rng)
-        found = snapshot(root)
+        late = game.play(Round(), late)
+        found = snapshot(game.root)
         if outcome.codes[-1] == DONE and not awaits_retry(workload.reference, found):
             break
     outcome.difference = difference(workload.reference, found)
     return outcome
 
 
-def _play_round(played: Round, root: str, workload: Workload, outcome: Outcome, rng: random.Random) -> None:
-    with ExitStack() as stack:
-        env = dict(workload.env)
-        if played.crash_at:
-            env["SORA_CRASH_AT"] = played.crash_at
-        if played.rates is not None:
-            assert workload.server is not None, "a proxy stands before S3 only"
-            proxy = stack.enter_context(
-                FaultProxy(workload.server.endpoint_url, played.rates, seed=rng.getrandbits(32))
-            )
-            env["AWS_ENDPOINT_URL"] = proxy.url
-        drivers = [Driver(workload.command(root), env) for _ in range(played.num_drivers)]
-        for driver in drivers:
-            stack.callback(driver.clear)
-        _until_all_end(drivers, played, workload, outcome, rng)
-        for driver in drivers:
-            _judge(driver, played, outcome)
-        if played.rates is not None:
-            outcome.requests = dict(proxy.counts)
+@dataclass
+class _Game:
+    """The root that is played on, and whatever can be hit."""
 
+    workload: Workload
+    root: str
+    cluster: FaultCluster | None
+    outcome: Outcome
+    rng: random.Random
 
-def _until_all_end(
-    drivers: list[Driver], played: Round, workload: Workload, outcome: Outcome, rng: random.Random
-) -> None:
-    driver, waiting = drivers[0], list(played.faults)
-    seen_worker_s: float | None = None
-    deadline_s = time.monotonic() + _ROUND_LIMIT_S
-    while any(one.poll() is None for one in drivers):
-        now_s = time.monotonic()
-        if now_s > deadline_s:
-            outcome.untidy.append(f"still running after {_ROUND_LIMIT_S:.0f} s: {driver.words[-500:]}")
-            break
-        if waiting and seen_worker_s is None and driver.workers():
-            seen_worker_s = now_s
-        for fault in [fault for fault in waiting if _is_due(fault, now_s, driver.started_s, seen_worker_s)]:
-            waiting.remove(fault)
-            outcome.kills += _ACTIONS[fault.action](fault, driver, workload, rng)
-        time.sleep(_LOOK_EVERY_S)
+    def play(self, played: Round, late: Sequence[Fault]) -> list[Fault]:
+        """One round; kills left over from the rounds before come in it too. Returns those that came too late again."""
+        with ExitStack() as stack:
+            env = {**self.workload.env, **(self.cluster.env if self.cluster else {})}
+            if played.crash_at:
+                env["SORA_CRASH_AT"] = played.crash_at
+            if played.rates is not None:
+                assert self.workload.server is not None, "a proxy stands before S3 only"
+                proxy = FaultProxy(self.workload.server.endpoint_url, played.rates, seed=self.rng.getrandbits(32))
+                env["AWS_ENDPOINT_URL"] = stack.enter_context(proxy).url
+            one_each = ["--num-workers", "1"] if played.num_drivers > 1 else []
+            command = [*self.workload.command(self.root), *one_each]
+            drivers = [Driver(command, env) for _ in range(played.num_drivers)]
+            for driver in drivers:
+                stack.callback(driver.clear)
+            waiting = self._until_all_end(drivers, [*late, *played.faults])
+            for driver in drivers:
+                _judge(driver, played, self.outcome)
+            if played.rates is not None:
+                self.outcome.requests = dict(proxy.counts)
+        if self.cluster:
+            self.cluster.wait_idle()
+            self.cluster.mend()
+        return [fault for fault in waiting if fault.action in ("kill_worker", "kill_decoder")]
+
+    def _until_all_end(self, drivers: list[Driver], waiting: list[Fault]) -> list[Fault]:
+        """Do what is due until every driver has ended; returns the faults that were not due before, or hit nothing."""
+        seen_worker_s: float | None = None
+        deadline_s = time.monotonic() + _ROUND_LIMIT_S
+        while any(driver.poll() is None for driver in drivers):
+            now_s = time.monotonic()
+            if now_s > deadline_s:
+                self.outcome.untidy.append(f"running after {_ROUND_LIMIT_S:.0f} s: {drivers[0].words[-500:]}")
+                break
+            if waiting and seen_worker_s is None and self._workers(drivers):
+                seen_worker_s = now_s
+            for fault in [fault for fault in waiting if _is_due(fault, now_s, drivers[0].started_s, seen_worker_s)]:
+                hits = self._do(fault, drivers)
+                self.outcome.kills += hits
+                if hits:
+                    waiting.remove(fault)
+            time.sleep(_LOOK_EVERY_S)
+        return waiting
+
+    def _do(self, fault: Fault, drivers: list[Driver]) -> int:
+        """How many processes, servers or nodes the fault has killed: 0 or 1."""
+        if fault.action == "kill_driver":
+            alive = [driver for driver in drivers if driver.poll() is None]
+            if alive:
+                self.rng.choice(alive).kill()
+            return int(bool(alive))
+        if fault.action == "kill_node":
+            assert self.cluster is not None, "there is no node to kill"
+            hits = self.cluster.kill_node(self.rng)
+            time.sleep(fault.down_s)
+            self.cluster.mend()
+            return hits
+        if fault.action == "restart_s3":
+            assert self.workload.server is not None, "there is no S3 server to restart"
+            self.workload.server.kill9()
+            time.sleep(fault.down_s)
+            self.workload.server.start()
+            return 1
+        pids = self._workers(drivers) if fault.action == "kill_worker" else self._decoders(drivers)
+        return int(bool(pids) and kill(self.rng.choice(pids)))
+
+    def _workers(self, drivers: Sequence[Driver]) -> list[int]:
+        return [pid for family in self._families(drivers) for pid in family.workers()]
+
+    def _decoders(self, drivers: Sequence[Driver]) -> list[int]:
+        return [pid for family in self._families(drivers) for pid in family.decoders()]
+
+    def _families(self, drivers: Sequence[Driver]) -> list[Family]:
+        return [self.cluster.family] if self.cluster else [driver.family for driver in drivers]
 
 
 def _is_due(fault: Fault, now_s: float, started_s: float, seen_worker_s: float | None) -> bool:
     since_s = started_s if fault.action == "kill_driver" else seen_worker_s
     return since_s is not None and now_s - since_s >= fault.after_s
-
-
-def _kill_driver(fault: Fault, driver: Driver, workload: Workload, rng: random.Random) -> int:
-    driver.kill()
-    return 1
-
-
-def _kill_worker(fault: Fault, driver: Driver, workload: Workload, rng: random.Random) -> int:
-    return _kill_one(driver.workers(), rng)
-
-
-def _kill_decoder(fault: Fault, driver: Driver, workload: Workload, rng: random.Random) -> int:
-    return _kill_one(driver.decoders(), rng)
-
-
-def _kill_one(pids: list[int], rng: random.Random) -> int:
-    return int(bool(pids) and kill(rng.choice(pids)))
-
-
-def _restart_s3(fault: Fault, driver: Driver, workload: Workload, rng: random.Random) -> int:
-    assert workload.server is not None, "there is no S3 server to restart"
-    workload.server.kill9()
-    time.sleep(fault.down_s)
-    workload.server.start()
-    return 1
-
-
-_ACTIONS: dict[str, Callable[[Fault, Driver, Workload, random.Random], int]] = {
-    "kill_driver": _kill_driver,
-    "kill_worker": _kill_worker,
-    "kill_decoder": _kill_decoder,
-    "restart_s3": _restart_s3,
-}
 
 
 def _judge(driver: Driver, played: Round, outcome: Outcome) -> None:

@@ -4,24 +4,26 @@ seed --> Schedule(kind, rounds); a round is one run of `sora extract` (or severa
 """
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Literal, get_args
 
 from pipeline.crashpoints import POINTS
 
-Kind = Literal["crash", "driver", "workers", "race", "s3_restart", "s3_faults"]
+Kind = Literal["crash", "driver", "workers", "nodes", "race", "s3_restart", "s3_faults"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 S3_KINDS: frozenset[Kind] = frozenset({"s3_restart", "s3_faults"})
-Action = Literal["kill_driver", "kill_worker", "kill_decoder", "restart_s3"]
+Action = Literal["kill_driver", "kill_worker", "kill_decoder", "kill_node", "restart_s3"]
+NUM_KILLS = 12  # planned in every schedule, so that at least ten meet something alive
+NUM_RACERS = 8
 
 
 @dataclass(frozen=True)
 class Fault:
     """Something that is done to a run.
 
-    after_s: for kill_driver since the start of the driver, for all others since its first worker was there.
-    down_s: for restart_s3, how long the server stays dead.
+    after_s: since the first worker was there; for kill_driver since the start of the driver.
+    down_s: how long the killed S3 server or node stays away.
     """
 
     action: Action
@@ -43,7 +45,7 @@ class FaultRates:
 
 @dataclass(frozen=True)
 class Round:
-    """One run of `sora extract`, or several at once on the same root."""
+    """One run of `sora extract`, or several at once on the same root; faults that come too late go to the next."""
 
     num_drivers: int = 1
     crash_at: str | None = None
@@ -53,7 +55,7 @@ class Round:
 
 @dataclass(frozen=True)
 class Schedule:
-    """Rounds played one after the other; one more round without faults then finishes the work."""
+    """Rounds played one after the other; more without planned faults then finish the work."""
 
     seed: int
     kind: Kind
@@ -77,26 +79,33 @@ def schedule(seed: int, only: Kind | None = None) -> Schedule:
 
 def _crash(rng: random.Random, nth: int) -> tuple[Round, ...]:
     """Every point comes first in turn; the resumed run crashes too, at a point drawn."""
-    return Round(crash_at=POINTS[nth % len(POINTS)]), Round(crash_at=rng.choice(POINTS))
+    points = POINTS[nth % len(POINTS)], rng.choice(POINTS)
+    return tuple(Round(crash_at=point, faults=_kills(rng, (NUM_KILLS - 2) // 2)) for point in points)
 
 
 def _driver(rng: random.Random, nth: int) -> tuple[Round, ...]:
-    return tuple(Round(faults=(Fault("kill_driver", _time(rng, 2.0, 30.0)),)) for _ in range(rng.randint(2, 3)))
+    num_rounds = rng.randint(2, 3)
+    kills = [_kills(rng, (NUM_KILLS - num_rounds) // num_rounds + 1) for _ in range(num_rounds)]
+    return tuple(Round(faults=(Fault("kill_driver", _time(rng, 2.0, 20.0)), *some)) for some in kills)
 
 
 def _workers(rng: random.Random, nth: int) -> tuple[Round, ...]:
-    actions: tuple[Action, ...] = ("kill_worker", "kill_decoder", "kill_decoder")
-    faults = [Fault(rng.choice(actions), _time(rng, 0.0, 8.0)) for _ in range(rng.randint(3, 6))]
-    return (Round(faults=tuple(sorted(faults, key=lambda fault: fault.after_s))),)
+    return (Round(faults=_kills(rng, NUM_KILLS)),)
+
+
+def _nodes(rng: random.Random, nth: int) -> tuple[Round, ...]:
+    nodes = [Fault("kill_node", _time(rng, 0.0, 8.0), _time(rng, 0.0, 3.0)) for _ in range(rng.randint(2, 3))]
+    return (Round(faults=_in_order(nodes, _kills(rng, NUM_KILLS - len(nodes)))),)
 
 
 def _race(rng: random.Random, nth: int) -> tuple[Round, ...]:
-    return (Round(num_drivers=rng.randint(2, 4)),)
+    drivers = [Fault("kill_driver", _time(rng, 5.0, 40.0)) for _ in range(rng.randint(0, 2))]
+    return (Round(num_drivers=NUM_RACERS, faults=_in_order(drivers, _kills(rng, NUM_KILLS - len(drivers)))),)
 
 
 def _s3_restart(rng: random.Random, nth: int) -> tuple[Round, ...]:
-    times = sorted(_time(rng, 0.0, 6.0) for _ in range(2))
-    return (Round(faults=tuple(Fault("restart_s3", time_s, _time(rng, 0.0, 2.0)) for time_s in times)),)
+    restarts = [Fault("restart_s3", _time(rng, 0.0, 6.0), _time(rng, 0.0, 2.0)) for _ in range(2)]
+    return (Round(faults=_in_order(restarts, _kills(rng, NUM_KILLS - 2))),)
 
 
 def _s3_faults(rng: random.Random, nth: int) -> tuple[Round, ...]:
@@ -108,17 +117,28 @@ def _s3_faults(rng: random.Random, nth: int) -> tuple[Round, ...]:
         stall=round(rng.uniform(0.0, 0.02), 3),
         stall_s=2.0,
     )
-    return (Round(rates=rates),)
+    return (Round(rates=rates, faults=_kills(rng, NUM_KILLS)),)
 
 
 _ROUNDS: dict[Kind, Callable[[random.Random, int], tuple[Round, ...]]] = {
     "crash": _crash,
     "driver": _driver,
     "workers": _workers,
+    "nodes": _nodes,
     "race": _race,
     "s3_restart": _s3_restart,
     "s3_faults": _s3_faults,
 }
+
+
+def _kills(rng: random.Random, num_kills: int) -> tuple[Fault, ...]:
+    """Workers and decoders; a decoder is cheap to replace, a worker costs its start."""
+    actions: tuple[Action, ...] = ("kill_worker", "kill_decoder", "kill_decoder")
+    return _in_order([Fault(rng.choice(actions), _time(rng, 0.0, 8.0)) for _ in range(num_kills)])
+
+
+def _in_order(*faults: Sequence[Fault]) -> tuple[Fault, ...]:
+    return tuple(sorted((fault for some in faults for fault in some), key=lambda fault: fault.after_s))
 
 
 def _time(rng: random.Random, start_s: float, end_s: float) -> float:

@@ -1,7 +1,8 @@
 """Kill, overlap and starve real extractions by seed, and show that no row is lost or doubled.
 
 python -m benchmarks.faults --schedules 100 --json
-python -m benchmarks.faults --seed 17 --schedules 1 --no-figures      repeats one schedule
+python -m benchmarks.faults --seed 17 --schedules 1 --figures          repeats one schedule, and measures nothing else
+python -m benchmarks.faults --schedules 0 --figures redone_share       measures one figure
 """
 
 import argparse
@@ -9,6 +10,7 @@ import json
 import signal
 import sys
 import tempfile
+import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -16,26 +18,34 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from benchmarks.fault_figures import redone_share, s3_fault_ratio
+from benchmarks.fault_cluster import FaultCluster, fault_cluster
+from benchmarks.fault_figures import FIGURES, Settings, missed_figures
 from benchmarks.fault_play import Outcome, play
 from benchmarks.fault_schedule import KINDS, S3_KINDS, Schedule, schedule
 from benchmarks.fault_workload import Workload, local_workload, s3_workload
 from jobs import shell
 
-MAX_REDONE_SHARE, MAX_S3_FAULT_RATIO = 0.05, 1.5
+Say = Callable[[str], None]
 
 
-class _Workloads:
-    """The workload on disk and the one on S3, each prepared when a schedule first needs it."""
+class Field:
+    """Workloads on disk and on S3, and a Ray cluster, each prepared when it is first needed."""
 
     def __init__(self, folder: Path, num_clips: int, stack: ExitStack):
-        self.folder, self._num_clips, self._stack = folder, num_clips, stack
+        self._folder, self._num_clips, self._stack = folder, num_clips, stack
         self._ready: dict[bool, Workload] = {}
+        self._cluster: FaultCluster | None = None
 
-    def get(self, *, on_s3: bool) -> Workload:
+    @property
+    def cluster(self) -> FaultCluster:
+        if self._cluster is None:
+            self._cluster = self._stack.enter_context(fault_cluster())
+        return self._cluster
+
+    def workload(self, *, on_s3: bool) -> Workload:
         if on_s3 not in self._ready:
             prepare = s3_workload if on_s3 else local_workload
-            folder = self.folder / ("s3" if on_s3 else "local")
+            folder = self._folder / ("s3" if on_s3 else "local")
             self._ready[on_s3] = self._stack.enter_context(prepare(folder, num_clips=self._num_clips))
         return self._ready[on_s3]
 
@@ -49,16 +59,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     seeds = range(arguments.seed, arguments.seed + arguments.schedules)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="sora-faults-")))
-        workloads = _Workloads(folder, arguments.clips, stack)
-        outcomes = [_played(schedule(seed, arguments.only), workloads, say) for seed in seeds]
-        answer = summary(outcomes)
-        kinds = set() if arguments.no_figures else {arguments.only} if arguments.only else set(KINDS)
-        if "driver" in kinds:
-            say("work redone after a killed driver")
-            answer["redone_share"] = redone_share(folder / "figures", num_videos=arguments.redone_videos)
-        if "s3_faults" in kinds:
-            say("time lost to a faulty S3")
-            answer["s3_fault_ratio"] = s3_fault_ratio(workloads.get(on_s3=True), num_pairs=arguments.pairs)
+        field = Field(folder, arguments.clips, stack)
+        answer = summary([_played(schedule(seed, arguments.only), field, say) for seed in seeds])
+    for name in arguments.figures:  # after the field is cleared: they want the machine for themselves
+        say(f"measures {name}")
+        with tempfile.TemporaryDirectory(prefix="sora-faults-") as figures:
+            settings = Settings(Path(figures), arguments.redone_videos, arguments.pairs, arguments.fuzz_files)
+            answer[name] = FIGURES[name].measure(settings)
+        say(f"  {name}: {answer[name]}")
     missed = missed_figures(answer)
     print(json.dumps(answer) if arguments.json else "\n".join(f"{name}: {value}" for name, value in answer.items()))
     for figure in missed:
@@ -67,7 +75,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def summary(outcomes: Sequence[Outcome]) -> dict[str, Any]:
-    """The figures of the schedules played; redone_share and s3_fault_ratio are None until they are measured."""
+    """What the schedules came to; the other figures are None until they are measured."""
     differences = [outcome.difference for outcome in outcomes if outcome.difference is not None]
     kinds = Counter(outcome.schedule.kind for outcome in outcomes)
     exact = Counter(outcome.schedule.kind for outcome in outcomes if outcome.is_exact)
@@ -79,34 +87,26 @@ def summary(outcomes: Sequence[Outcome]) -> dict[str, Any]:
             for name in ("missing", "duplicates", "foreign", "changed", "partial_unsaid")
         },
         "kills": sum(outcome.kills for outcome in outcomes),
+        "min_kills": min((outcome.kills for outcome in outcomes), default=None),
         "untidy": sum(len(outcome.untidy) for outcome in outcomes),
         "failing_seeds": [one.schedule.seed for one in outcomes if not one.is_exact or one.untidy],
-        "redone_share": None,
-        "s3_fault_ratio": None,
         "kinds": {kind: {"schedules": kinds[kind], "exact": exact[kind]} for kind in KINDS if kinds[kind]},
+        **dict.fromkeys(FIGURES),
     }
 
 
-def missed_figures(answer: dict[str, Any]) -> list[str]:
-    """The figures that are not reached, in words."""
-    share, ratio = answer["redone_share"], answer["s3_fault_ratio"]
-    checks = {
-        f"{answer['exact']} of {answer['schedules']} schedules were exact": answer["exact"] < answer["schedules"],
-        f"{answer['untidy']} runs ended with a traceback or a wrong exit code": answer["untidy"] > 0,
-        f"redone_share {share}, at most {MAX_REDONE_SHARE}": share is not None and share > MAX_REDONE_SHARE,
-        f"s3_fault_ratio {ratio}, at most {MAX_S3_FAULT_RATIO}": ratio is not None and ratio > MAX_S3_FAULT_RATIO,
-    }
-    return [words for words, is_missed in checks.items() if is_missed]
-
-
-def _played(planned: Schedule, workloads: _Workloads, say: Callable[[str], None]) -> Outcome:
+def _played(planned: Schedule, field: Field, say: Say) -> Outcome:
+    """On disk all drivers join one cluster; on S3 each has a Ray of its own, whose workers know the store by it."""
     say(str(planned))
-    outcome = play(planned, workloads.get(on_s3=planned.kind in S3_KINDS))
+    on_s3 = planned.kind in S3_KINDS
+    started_s = time.monotonic()
+    outcome = play(planned, field.workload(on_s3=on_s3), None if on_s3 else field.cluster)
     assert outcome.difference is not None
     verdict = "exact" if outcome.is_exact else f"NOT EXACT {asdict(outcome.difference)}"
     lost = f", {outcome.difference.partial_unsaid} `partial` rows lost" if outcome.difference.partial_unsaid else ""
     requests = f", requests {outcome.requests}" if outcome.requests else ""
-    say(f"  -> {verdict}{lost}; {outcome.kills} kills, exit codes {outcome.codes}{requests}")
+    took_s = time.monotonic() - started_s
+    say(f"  -> {verdict}{lost}; {outcome.kills} kills, exit codes {outcome.codes}{requests}, {took_s:.0f} s")
     for words in outcome.untidy:
         say(f"  untidy: {words}")
     return outcome
@@ -116,7 +116,7 @@ def _stop(number: int, frame: object) -> None:
     sys.exit(128 + number)
 
 
-def _teller(stream: Any) -> Callable[[str], None]:
+def _teller(stream: Any) -> Say:
     def say(text: str) -> None:
         print(text, file=stream, flush=True)
 
@@ -130,9 +130,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--only", choices=KINDS, help="make every schedule one of this kind")
     parser.add_argument("--json", action="store_true", help="print one JSON line; the schedules go to stderr")
     parser.add_argument("--clips", type=int, default=30, help="whole clips in the corpus, besides the broken ones")
-    parser.add_argument("--no-figures", action="store_true", help="leave redone_share and s3_fault_ratio out")
-    parser.add_argument("--redone-videos", type=int, default=4000, help="videos of the redone_share run")
-    parser.add_argument("--pairs", type=int, default=3, help="pairs of runs behind s3_fault_ratio")
+    parser.add_argument(
+        "--figures", nargs="*", choices=FIGURES, default=list(FIGURES), help="what is measured besides; all unless told"
+    )
+    parser.add_argument("--redone-videos", type=int, default=2400, help="videos behind redone_share")
+    parser.add_argument("--pairs", type=int, default=5, help="pairs of runs behind s3_fault_ratio and overhead_ratio")
+    parser.add_argument("--fuzz-files", type=int, default=5000, help="damaged videos behind fuzz")
     return parser
 
 

@@ -2,6 +2,7 @@
 
 Small data files of one partition become files of about --target-mb, sorted; not a row changes. Files that no commit
 names, of killed jobs or replaced by others, go once they are older than --keep-hours. Run it weekly, or every night.
+What training kept while MLflow was down is told to MLflow.
 """
 
 import sys
@@ -9,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 from jobs.shell import Answer, Job, main as shell_main
-from pipeline import runs, storage
+from pipeline import runs, storage, tracking, tracking_spool
 from pipeline.maintenance import Upkeep, maintain
 
 
@@ -38,9 +39,14 @@ def run(job: Job[MaintainConfig]) -> int:
             on_progress=job.console.on_progress,
         )
         done = list(upkeeps)
-        record.counts = _counts(done)
+        replayed, waiting = tracking.replay(root), len(tracking_spool.waiting(root))
+        record.counts = _counts(done) | ({"tracking_replayed": replayed} if replayed else {})
     fields = {"root": root, "tables": {upkeep.name: asdict(upkeep) for upkeep in done}}
-    return job.give(Answer(fields, "\n".join(_line(upkeep) for upkeep in done)))
+    fields["tracking"] = {"replayed": replayed, "waiting": waiting}
+    lines = [_line(upkeep) for upkeep in done]
+    if replayed or waiting:
+        lines.append(f"tracking  {replayed} entries told to MLflow, {waiting} wait")
+    return job.give(Answer(fields, "\n".join(lines)))
 
 
 def _counts(upkeeps: Sequence[Upkeep]) -> dict[str, int]:

@@ -44,6 +44,8 @@ def _tables(state: Status) -> list[Table]:
         "failed": ", ".join(f"{count} {name}" for name, count in state.failures_by_class.items()) or "0",
         "stale": f"{state.stale_clips} vectors of other models",
     }
+    if state.tracking_waiting:
+        facts["tracking"] = f"{state.tracking_waiting} tracking entries wait for MLflow"
     overview = Table(box=rich.box.SIMPLE_HEAD, show_header=False)
     for name, value in facts.items():
         overview.add_row(name, value)

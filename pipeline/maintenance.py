@@ -182,12 +182,22 @@ def _read_whole(root: str, name: str, file: DataFile) -> pa.Table:
 
 
 def _vacuum(root: str, name: str, keep_hours: int) -> int:
-    """Files taken out, or written and never committed, before `keep_hours`; deltalake's own checks say which."""
-    state = tables.open_table(root, name)
-    removed = storage.retried(
-        lambda: state.vacuum(keep_hours, dry_run=False, enforce_retention_duration=False, full=True)
-    )
-    return len(removed) + _remove_temporaries(root, name, keep_hours)
+    """Files taken out, or written and never committed, before `keep_hours`; deltalake's own checks say which.
+
+    The log names files that were removed long ago for up to a week more: only those that are there count.
+    """
+    state, folder = tables.open_table(root, name), table_uri(root, name)
+
+    def vacuum(*, dry_run: bool) -> list[str]:
+        return storage.retried(
+            lambda: state.vacuum(keep_hours, dry_run=dry_run, enforce_retention_duration=False, full=True)
+        )
+
+    with ThreadPoolExecutor(_READERS) as pool:
+        num_there = sum(pool.map(lambda path: storage.exists(storage.join(folder, path)), vacuum(dry_run=True)))
+    if num_there:
+        vacuum(dry_run=False)
+    return num_there + _remove_temporaries(root, name, keep_hours)
 
 
 def _remove_temporaries(root: str, name: str, keep_hours: int) -> int:

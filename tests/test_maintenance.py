@@ -71,6 +71,9 @@ def test_small_files_become_one_sorted_file_a_partition_and_go_in_the_end(root: 
     location, options = storage.delta_location(datafiles.table_uri(root, "features"))
     assert polars.scan_delta(location, storage_options=options).select(polars.len()).collect().item() == 12
     assert maintenance._vacuum(root, "features", 0) == 4
+    log = tables.open_table(root, "features").version()
+    assert maintenance._vacuum(root, "features", 0) == 0, "what is gone was removed again"
+    assert tables.open_table(root, "features").version() == log
     uri = datafiles.table_uri(root, "features")
     assert not {found.uri for found in storage.list_objects(uri)} & {storage.join(uri, path) for path in old}
     assert tables.read(root, "features").num_rows == 12

@@ -1,14 +1,8 @@
 """MLflow: a run, a registered model and its alias on a real server; and a job that goes on without one."""
 
 import logging
-import os
-import signal
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,40 +12,18 @@ from pipeline.errors import CheckpointError
 from pipeline.model.autoencoder import build_model
 from pipeline.model.checkpoint import save_checkpoint
 from pipeline.model.config import sora_xs
+from tests.support.mlflow_server import MlflowServer
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of an MLflow server with its own database and artifact store."""
-    folder = tmp_path_factory.mktemp("mlflow")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-    command += [
-        "--backend-store-uri",
-        f"sqlite:///{folder}/mlflow.db",
-        "--artifacts-destination",
-        str(folder / "files"),
-    ]
-    with open(folder / "log", "wb") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log, cwd=folder, start_new_session=True)
+    mlflow_server = MlflowServer(tmp_path_factory.mktemp("mlflow"))
     try:
-        _wait_for(f"http://127.0.0.1:{port}/health", folder / "log")
-        yield f"http://127.0.0.1:{port}"
+        mlflow_server.start()
+        yield mlflow_server.uri
     finally:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-
-
-def _wait_for(url: str, log: Path) -> None:
-    for _ in range(240):
-        try:
-            urllib.request.urlopen(url, timeout=2).close()
-            return
-        except OSError:
-            time.sleep(0.25)
-    raise AssertionError(f"MLflow did not start:\n{log.read_text()[-3000:]}")
+        mlflow_server.stop()
 
 
 def saved_model(folder: Path) -> Path:
@@ -67,9 +39,9 @@ def test_a_run_and_its_champion_are_found_again(server: str, tmp_path: Path, mon
     tracker.log_params({"a": {"b": 1}})
     tracker.log_metrics({"loss": 0.5}, step=1)
     published = registry.publish(root, folder)
-    version = tracker.register_model(folder, tags={"sora_uri": published.uri})
-    assert version == "1"
-    tracker.set_champion(version)
+    tags = {"sora_uri": published.uri}
+    tracker.register_model([f"{published.uri}/model.safetensors", f"{published.uri}/model.json"], tags=tags)
+    tracker.set_champion(tags)
     tracker.finish()
     assert registry.resolve(root, "models:/sora@champion") == published
     assert registry.resolve(root, "models:/sora/1") == published
@@ -77,7 +49,7 @@ def test_a_run_and_its_champion_are_found_again(server: str, tmp_path: Path, mon
 
     run = MlflowClient(server).get_run(str(tracker.run_id))
     assert (run.data.params["a.b"], run.data.metrics["loss"], run.info.status) == ("1", 0.5, "FINISHED")
-    again = tracking.Tracker(root, run_name="first", run_id=tracker.run_id)
+    again = tracking.Tracker(root, run_name="first", run=replace(tracker.run, run_id=None))
     assert again.run_id == tracker.run_id
     with pytest.raises(CheckpointError, match="models:/sora@nobody"):
         registry.resolve(root, "models:/sora@nobody")

@@ -26,7 +26,7 @@ from pipeline.decode.probe import probe
 from pipeline.decode.reader import read_clips
 from pipeline.decode.records import Clip
 from pipeline.decode.sampling import SamplingConfig
-from pipeline.decode.wire import BLOCK_BYTES, Message, receive, send
+from pipeline.decode.wire import BLOCK_BYTES, PTS_DTYPE, Message, receive, send
 from pipeline.errors import DecodeError
 
 MAX_BLOCKS = 16  # 4 MiB: the index at one end of a file and the frames at the other stay in reach of each other
@@ -51,8 +51,8 @@ class Caller:
             self._wait_for("free")
         slot = self._free.pop()
         self._slots[slot, : clip.frames.size] = clip.frames.reshape(-1)
-        fields = {"slot": slot, "clip_index": clip.clip_index, "end_s": clip.end_s, "pts_s": clip.pts_s.tolist()}
-        send(self.sock, Message("clip", fields))
+        fields = {"slot": slot, "clip_index": clip.clip_index, "end_s": clip.end_s}
+        send(self.sock, Message("clip", fields, clip.pts_s.astype(PTS_DTYPE).tobytes()))
 
     def _wait_for(self, wanted: str) -> Message:
         while True:
@@ -69,11 +69,15 @@ class Caller:
 
 
 class RemoteFile(io.RawIOBase):
-    """The source as a seekable file: blocks are fetched from the caller, the latest 4 MiB are kept."""
+    """The source as a seekable file: blocks are fetched from the caller, the latest 4 MiB are kept.
 
-    def __init__(self, caller: Caller, size_bytes: int):
+    Args:
+        first_block: Came with the job; the whole of a small file.
+    """
+
+    def __init__(self, caller: Caller, size_bytes: int, first_block: bytes):
         self._caller, self._size_bytes, self._position = caller, size_bytes, 0
-        self._blocks: OrderedDict[int, bytes] = OrderedDict()
+        self._blocks: OrderedDict[int, bytes] = OrderedDict({0: first_block})
 
     def readable(self) -> bool:
         return True
@@ -132,7 +136,7 @@ def serve(caller: Caller, limits: DecodeLimits) -> None:
 
 
 def _do(job: Message, caller: Caller, limits: DecodeLimits) -> None:
-    source = cast(BinaryIO, RemoteFile(caller, job.fields["size_bytes"]))
+    source = cast(BinaryIO, RemoteFile(caller, job.fields["size_bytes"], job.payload))
     if job.type == "probe":
         send(caller.sock, Message("info", asdict(probe(source, limits))))
         return

@@ -37,7 +37,8 @@ class Job:
             DecodeError: what the child reports (it is fit for another job then, unless it ran out of memory), or what
                 became of it.
         """
-        self._send(Message(kind, {"size_bytes": self._size_bytes, **fields}))
+        first_block = self._bytes_at(0, min(BLOCK_BYTES, self._size_bytes))  # saves small files a round trip
+        self._send(Message(kind, {"size_bytes": self._size_bytes, **fields}, first_block))
         while (message := self._next()).type != "end":
             if message.type == "read":
                 self._send(Message("data", payload=self._read(message)))
@@ -67,6 +68,9 @@ class Job:
             raise broken_protocol(ProtocolError("a read without a place"))
         if not (0 <= offset < self._size_bytes and 0 < length <= BLOCK_BYTES):
             raise broken_protocol(ProtocolError("a read outside the file"))
+        return self._bytes_at(offset, length)
+
+    def _bytes_at(self, offset: int, length: int) -> bytes:
         self._bytes_left -= length
         if self._bytes_left < 0:
             raise DecodeError("the decoder reads the file over and over", error_class="timeout", got=self._size_bytes)

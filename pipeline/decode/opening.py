@@ -1,6 +1,7 @@
 """Opens the video in a byte source and nothing else: no address, no sibling file, no decoder off the whitelist."""
 
 import errno
+import mmap
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ av.logging.set_level(None)  # FFmpeg's own log costs a lock and the GIL for each
 
 NOT_VIDEO = Disposition.attached_pic | Disposition.timed_thumbnails  # cover art in sound files, chapter pictures
 AVIO_BUFFER_BYTES = 64 * 1024
+ROOM_BYTES = 256 << 20  # no honest packet or table needs more at once: an 8K frame without compression is 100 MB
 
 
 class _Bytes:
@@ -77,6 +79,20 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, MemoryError) or getattr(error, "errno", None) == errno.ENOMEM
 
 
+def container_is_out_of_memory(error: BaseException) -> bool:
+    """Whether a container cannot be read for want of memory, rather than because a damaged length asks for gigabytes.
+
+    FFmpeg says the same of both. Where 256 MiB can still be had, the length is a lie, and the file is damaged.
+    """
+    if not is_out_of_memory(error):
+        return False
+    try:
+        mmap.mmap(-1, ROOM_BYTES).close()  # addresses only, which is what the decoder process is short of
+    except OSError:
+        return True
+    return False
+
+
 def out_of_memory(error: BaseException) -> DecodeError:
     """The error of a video that needs more memory than the decoder process may have."""
     return DecodeError("no memory left to decode this video", error_class="out_of_memory", got=str(error)[:200] or None)
@@ -101,7 +117,7 @@ def _open_container(data: _Bytes, limits: DecodeLimits) -> InputContainer:
     except (MemoryError, av.error.FFmpegError, UnicodeDecodeError) as e:
         if data.error:
             raise data.error from e
-        if is_out_of_memory(e):
+        if container_is_out_of_memory(e):
             raise out_of_memory(e) from e
         raise DecodeError(
             "these bytes are no video container that is accepted",

@@ -10,7 +10,7 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from pipeline.decode.limits import DecodeLimits
-from pipeline.decode.opening import is_out_of_memory, open_video, out_of_memory
+from pipeline.decode.opening import container_is_out_of_memory, is_out_of_memory, open_video, out_of_memory
 from pipeline.decode.picture import display_matrix
 from pipeline.decode.records import VideoInfo
 from pipeline.errors import DecodeError
@@ -18,6 +18,7 @@ from pipeline.errors import DecodeError
 __all__ = ["VideoInfo", "probe"]
 
 MAX_BELIEVABLE_FPS = 1000  # high-speed cameras write at most 960
+MAX_BELIEVABLE_PERIOD_S = 600  # as `max_gap_s`: a damaged header that said 5000 made one still 5000 s long
 MAX_BELIEVABLE_S = 31 * 24 * 3600.0  # a month; headers were seen that say 1e15 s
 ROTATABLE = {"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm"}  # the containers that can carry a display matrix
 MAX_ROTATION_PACKETS = 8
@@ -41,9 +42,9 @@ def probe(source: BinaryIO, limits: DecodeLimits) -> VideoInfo:
 
 
 def believable_fps(stream: VideoStream) -> Fraction | None:
-    """The average frame rate, else FFmpeg's guess; None where neither lies in (0, 1000]."""
+    """The average frame rate, else FFmpeg's guess; None where neither lies in [1/600, 1000]."""
     for rate in (stream.average_rate, stream.guessed_rate):
-        if rate is not None and 0 < rate.numerator <= MAX_BELIEVABLE_FPS * rate.denominator:
+        if rate is not None and Fraction(1, MAX_BELIEVABLE_PERIOD_S) <= rate <= MAX_BELIEVABLE_FPS:
             return Fraction(rate.numerator, rate.denominator)
     return None
 
@@ -91,7 +92,7 @@ def _rotation_deg(container: InputContainer, stream: VideoStream) -> Literal[0, 
             for frame in packet.decode():
                 return _clockwise_deg(display_matrix(frame))
     except av.error.FFmpegError as e:
-        if is_out_of_memory(e):
+        if container_is_out_of_memory(e):
             raise
     return 0
 

@@ -15,7 +15,7 @@ from av.video.stream import VideoStream
 
 from pipeline.decode.assembly import ClipAssembler
 from pipeline.decode.limits import DecodeLimits
-from pipeline.decode.opening import is_out_of_memory, open_video, out_of_memory
+from pipeline.decode.opening import container_is_out_of_memory, is_out_of_memory, open_video, out_of_memory
 from pipeline.decode.picture import Squarer
 from pipeline.decode.probe import believable_fps
 from pipeline.decode.records import Clip
@@ -140,7 +140,7 @@ def _packets(container: InputContainer, stream: VideoStream, tally: _Tally) -> I
                 yield packet
             return
         except av.error.FFmpegError as e:
-            if is_out_of_memory(e):
+            if container_is_out_of_memory(e):
                 raise
             errors_in_a_row += 1
             tally.demux_errors += 1

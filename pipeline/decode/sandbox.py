@@ -4,6 +4,7 @@ source --bytes--> Sandbox --blocks over a socket--> child (no network, no files,
 clips  <---------- Sandbox <--shared memory---------'
 """
 
+import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from itertools import count
@@ -16,7 +17,9 @@ from pipeline.decode.process import DecoderProcess, broken_protocol
 from pipeline.decode.records import Clip, VideoInfo
 from pipeline.decode.sampling import SamplingConfig
 from pipeline.decode.wire import Message, ProtocolError, clip_from, info_from
+from pipeline.errors import SoraError
 
+MAX_STARTS = 4
 MIN_SLOT_BYTES = 1 << 20  # five clips of 16 x 64 x 64; a larger clip starts a new child once
 
 T = TypeVar("T")
@@ -112,5 +115,12 @@ class Sandbox:
         if child and (self._is_busy or not child.is_alive or child.slot_bytes < slot_bytes):
             self.close()
         if self._child is None:
-            self._child = DecoderProcess(self._limits, slot_bytes=slot_bytes)
+            self._child = self._new_child(slot_bytes)
         return self._child
+
+    def _new_child(self, slot_bytes: int) -> DecoderProcess:
+        """A machine short of memory may kill a child or two; one that never starts any cannot decode."""
+        for _ in range(MAX_STARTS - 1):
+            with contextlib.suppress(SoraError):
+                return DecoderProcess(self._limits, slot_bytes=slot_bytes)
+        return DecoderProcess(self._limits, slot_bytes=slot_bytes)

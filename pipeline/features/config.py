@@ -24,12 +24,16 @@ class ExtractConfig:
     try a run; then it is given up until --retry-failed. What is wrong with the file itself is never tried twice."""
     since: str | None = None
     """Only videos cataloged on or after this date, YYYY-MM-DD (UTC)."""
+    num_workers: int | None = None
+    """Workers that decode and encode; when left out, one for each GPU of the cluster, or else one for each CPU."""
 
     def __post_init__(self) -> None:
         if self.where is not None and not self.retry_failed:
             raise ConfigError("A condition alone does nothing.", where="--where", cure="add --retry-failed")
         if self.max_attempts < 1:
             raise ConfigError("Too few attempts.", where="--max-attempts", got=self.max_attempts, expected="at least 1")
+        if self.num_workers is not None and self.num_workers < 1:
+            raise ConfigError("Too few workers.", where="--num-workers", got=self.num_workers, expected="at least 1")
         self.policy()
 
     def policy(self) -> RetryPolicy:

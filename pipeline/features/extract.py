@@ -47,6 +47,7 @@ class ExtractPlan:
     model: registry.ModelReference
     sampling: SamplingConfig
     pending: Pending
+    num_workers: int | None
 
 
 def plan_extract(config: ExtractConfig) -> ExtractPlan:
@@ -66,7 +67,7 @@ def plan_extract(config: ExtractConfig) -> ExtractPlan:
         cure = "use a checkpoint that `sora train` wrote"
         raise CheckpointError("The checkpoint's sampling is unknown.", where=model.uri, got=e, cure=cure) from e
     pending = find_pending(root, model_version=model.version, sampling_digest=sampling.digest(), policy=config.policy())
-    return ExtractPlan(root, model, sampling, pending)
+    return ExtractPlan(root, model, sampling, pending, config.num_workers)
 
 
 def extract(
@@ -101,7 +102,7 @@ def extract(
     lineage = Lineage(plan.root, plan.model, run_key, ds)
     waiting: list[TaskResult] = []
     started_s = last_s = time.monotonic()
-    for result in results(lineage, pending.videos):
+    for result in results(lineage, pending.videos, num_workers=plan.num_workers):
         crash_point("task_done")
         _count(counts, result)
         waiting.append(result)

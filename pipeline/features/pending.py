@@ -1,15 +1,25 @@
-"""What is left to do: the catalog, less what has vectors, less what is known not to decode."""
+"""What is left to do: the catalog, less what has vectors, less what is known not to decode.
 
-from collections.abc import Sequence
+The driver holds the catalog's plan columns once; joins see keys and row numbers alone, and no Python list is as long as
+the catalog.
+"""
+
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from deltalake import DeltaTable
+from numpy.typing import NDArray
 
-from pipeline import tables
+from pipeline import datafiles, tables
 from pipeline.features.retry import Key, RetryPolicy, is_due
 
 _VERSION_KEY = ["video_id", "version"]
+_PLAN_COLUMNS = [*_VERSION_KEY, "uri", "duration_s"]
+_FAILURE_COLUMNS = [*_VERSION_KEY, "attempts", "error_class"]
+_FILES_AT_ONCE = 2  # a file is decoded a million rows at a time: 80 MB of keys
 _SECONDS_A_TASK = 60.0  # of video: about 1 s of work for two cores, so that commits and progress keep moving
 _VIDEOS_A_TASK = 16
 _MAX_TASKS = 5_000  # the driver keeps statistics of every task for the life of a job
@@ -45,21 +55,23 @@ def find_pending(root: str, *, model_version: str, sampling_digest: str, policy:
     is_live = pc.field("status") == "ok"
     if policy.since is not None:
         is_live &= pc.field("cataloged_at") >= pa.scalar(policy.since, pa.timestamp("us", tz="UTC"))
-    videos = tables.read(root, "videos", [*_VERSION_KEY, "uri", "duration_s"], is_live)
-    state = tables.open_table(root, "features")
     is_wanted = (pc.field("model_version") == model_version) & (pc.field("sampling_digest") == sampling_digest)
-    done = _distinct(tables.read_state(root, state, "features", _VERSION_KEY, is_wanted))
-    left = videos.join(done, _VERSION_KEY, join_type="left anti")
-    failures = tables.read(root, "failures", where=pc.field("stage") == "decode")
-    attempts, given_up = _sorted_out(failures, policy)
-    keys = list(zip(left["video_id"].to_pylist(), left["version"].to_pylist(), strict=True))
-    wanted = left.append_column("attempts", pa.array([attempts.get(key, 0) for key in keys], pa.int32()))
-    wanted = wanted.filter(pa.array([key not in given_up for key in keys], pa.bool_()))
+    state = tables.open_table(root, "features")
+    done = _distinct_keys(root, "features", state, is_wanted)
+    videos = pa.concat_tables(_parts(root, "videos", tables.open_table(root, "videos"), _PLAN_COLUMNS, is_live))
+    left = _rows_without(videos, done)
+    attempts, is_given_up = _tried(root, videos, policy)
+    wanted, num_cataloged = left[~is_given_up[left]], videos.num_rows
+    columns = {name: videos[name] for name in videos.column_names}
+    del done, videos
+    columns["attempts"] = pa.chunked_array([pa.array(attempts)])
+    pending = _taken(columns, wanted)
+    pa.default_memory_pool().release_unused()  # 0.4 GB after a plan of a million, and the driver lives all night
     return Pending(
-        videos=wanted.sort_by("uri"),
-        num_cataloged=videos.num_rows,
-        num_done=videos.num_rows - left.num_rows,
-        num_given_up=left.num_rows - wanted.num_rows,
+        videos=pending,
+        num_cataloged=num_cataloged,
+        num_done=num_cataloged - len(left),
+        num_given_up=len(left) - len(wanted),
         seen_transaction=tables.transaction(state),
     )
 
@@ -88,20 +100,68 @@ def task_boundaries(durations_s: Sequence[float | None], *, max_tasks: int = _MA
     return ranges
 
 
-def _sorted_out(failures: pa.Table, policy: RetryPolicy) -> tuple[dict[Key, int], set[Key]]:
-    """How often each failed version was tried, and which of them are not to be tried now."""
+def _parts(root: str, name: str, state: DeltaTable, columns: Sequence[str], where: pc.Expression) -> Iterator[pa.Table]:
+    """Some columns of a table, a part at a time; at least one part, be it empty."""
+    dataset = datafiles.dataset(root, name, state)
+    scanner = dataset.scanner(list(columns), filter=where, batch_readahead=1, fragment_readahead=_FILES_AT_ONCE)
+    yield scanner.projected_schema.empty_table()
+    for batch in scanner.to_batches():
+        yield pa.Table.from_batches([batch])
+
+
+def _distinct_keys(root: str, name: str, state: DeltaTable, where: pc.Expression) -> pa.Table:
+    """The keys of a table, a part at a time: a video whose slices lie in two parts is there twice."""
+    parts = (rows.group_by(_VERSION_KEY).aggregate([]) for rows in _parts(root, name, state, _VERSION_KEY, where))
+    keys = pa.concat_tables(parts)
+    pa.default_memory_pool().release_unused()
+    return keys
+
+
+def _numbered(videos: pa.Table) -> pa.Table:
+    return videos.select(_VERSION_KEY).append_column("row", pa.array(np.arange(videos.num_rows)))
+
+
+def _rows_without(videos: pa.Table, done: pa.Table) -> NDArray[np.int64]:
+    """The rows of `videos` whose key is not in `done`."""
+    left = _numbered(videos).join(done, _VERSION_KEY, join_type="left anti")
+    return np.asarray(left["row"])
+
+
+def _tried(root: str, videos: pa.Table, policy: RetryPolicy) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
+    """For every row of `videos`, how often it was tried and whether it is not to be tried now."""
+    columns = None if policy.retry_failed else _FAILURE_COLUMNS  # the condition may name any of them
+    tried = _sorted_out(tables.read(root, "failures", columns, pc.field("stage") == "decode"), policy)
+    found = _numbered(videos).join(tried, _VERSION_KEY, join_type="inner")
+    attempts, is_given_up = np.zeros(videos.num_rows, np.int32), np.zeros(videos.num_rows, np.bool_)
+    attempts[found["row"]] = found["attempts"]
+    is_given_up[found["row"]] = found["is_given_up"]
+    return attempts, is_given_up
+
+
+def _sorted_out(failures: pa.Table, policy: RetryPolicy) -> pa.Table:
+    """Every failed version once: how often it was tried, and whether it is not to be tried now."""
     newest: dict[Key, tuple[int, str]] = {}
-    columns = (failures[name].to_pylist() for name in ("video_id", "version", "attempts", "error_class"))
+    columns = (failures[name].to_pylist() for name in _FAILURE_COLUMNS)
     for video_id, version, attempts, error_class in zip(*columns, strict=True):
         newest[video_id, version] = max(newest.get((video_id, version), (0, "")), (attempts, error_class))
     asked_for = policy.asked_for(failures)
-    given_up = {
-        key
+    given_up = [
+        key not in asked_for and not is_due(error_class, attempts, max_attempts=policy.max_attempts)
         for key, (attempts, error_class) in newest.items()
-        if key not in asked_for and not is_due(error_class, attempts, max_attempts=policy.max_attempts)
-    }
-    return {key: attempts for key, (attempts, _) in newest.items()}, given_up
+    ]
+    return pa.table(
+        {
+            "video_id": pa.array([video_id for video_id, _ in newest], pa.string()),
+            "version": pa.array([version for _, version in newest], pa.string()),
+            "attempts": pa.array([attempts for attempts, _ in newest.values()], pa.int32()),
+            "is_given_up": pa.array(given_up, pa.bool_()),
+        }
+    )
 
 
-def _distinct(rows: pa.Table) -> pa.Table:
-    return rows.group_by(_VERSION_KEY).aggregate([])
+def _taken(columns: dict[str, pa.ChunkedArray], rows: NDArray[np.int64]) -> pa.Table:
+    """Some rows, sorted by uri. Replaces the given columns one by one, so that no more than one is held twice."""
+    order = pa.array(rows).take(pc.sort_indices(columns["uri"].take(pa.array(rows))))
+    for name in columns:
+        columns[name] = columns[name].take(order)
+    return pa.table(columns)

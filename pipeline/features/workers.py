@@ -12,7 +12,7 @@ import pickle
 import traceback
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import pyarrow as pa
@@ -29,24 +29,32 @@ _EVERY = -1  # of ray.data: any number of tasks may fail; the videos of those th
 _log = logging.getLogger(__name__)
 
 
-def results(lineage: Lineage, videos: pa.Table) -> Iterator[TaskResult]:
+def results(lineage: Lineage, videos: pa.Table, *, num_workers: int | None = None) -> Iterator[TaskResult]:
     """What became of the videos, task by task; every video is in exactly one result.
 
     Args:
         lineage: Root, model, run and date.
         videos: video_id, uri, version, duration_s, attempts.
+        num_workers: Actors; None: one for each GPU of the cluster, or else one for each CPU.
     Raises:
         OSError: a worker could not write to the store.
         SoraError: a worker cannot work at all, for instance because no decoder process starts.
     """
-    left = yield from _one_pass(lineage, videos, task_boundaries(videos["duration_s"].to_pylist()))
+    plan = _Plan(lineage, num_workers)
+    left = yield from _one_pass(plan, videos, task_boundaries(videos["duration_s"].to_pylist()))
     if left.num_rows:
         _log.warning("The workers of %d videos died again and again; each is tried alone now.", left.num_rows)
-        left = yield from _one_pass(lineage, left, [(index, index + 1) for index in range(left.num_rows)])
+        left = yield from _one_pass(plan, left, [(index, index + 1) for index in range(left.num_rows)])
     for video in left.to_pylist():
         what = "The worker of this video died again and again, also when it had nothing else to do."
         error = DecodeError(what, error_class="crashed", where=video["uri"])
         yield TaskResult(num_videos=1, failures=[failure_row(video, error, lineage.run_key)])
+
+
+@dataclass(frozen=True)
+class _Plan:
+    lineage: Lineage
+    num_workers: int | None
 
 
 class _ExtractTask:
@@ -67,7 +75,7 @@ class _ExtractTask:
 
 
 def _one_pass(
-    lineage: Lineage, videos: pa.Table, ranges: Sequence[tuple[int, int]]
+    plan: _Plan, videos: pa.Table, ranges: Sequence[tuple[int, int]]
 ) -> Generator[TaskResult, None, pa.Table]:
     """Run one task for each range; returns the videos of the tasks that never answered."""
     blocks = [
@@ -75,7 +83,7 @@ def _one_pass(
         for task, (start, end) in enumerate(ranges)
     ]
     unanswered = set(range(len(blocks)))
-    for row in _rows(lineage, blocks):
+    for row in _rows(plan, blocks):
         if row["error"] is not None:
             raise pickle.loads(row["error"])  # written by our own worker, as all that Ray brings
         unanswered.discard(row["task"])
@@ -84,7 +92,7 @@ def _one_pass(
     return pa.concat_tables([videos.slice(0, 0), *left])
 
 
-def _rows(lineage: Lineage, blocks: Sequence[pa.Table]) -> Iterator[dict[str, Any]]:
+def _rows(plan: _Plan, blocks: Sequence[pa.Table]) -> Iterator[dict[str, Any]]:
     # It prints a traceback for each task it lost; the warning above says it in a line.
     logging.getLogger("ray.data._internal.execution.streaming_executor_state").setLevel(logging.CRITICAL)
     resources = ray.cluster_resources()
@@ -93,8 +101,8 @@ def _rows(lineage: Lineage, blocks: Sequence[pa.Table]) -> Iterator[dict[str, An
         descriptions = map_with_actors(
             blocks,
             _ExtractTask,
-            (lineage, "cuda" if num_gpus else "cpu"),
-            num_actors=num_gpus or int(resources.get("CPU", 1)),
+            (plan.lineage, "cuda" if num_gpus else "cpu"),
+            num_actors=plan.num_workers or num_gpus or int(resources.get("CPU", 1)),
             num_gpus=1 if num_gpus else 0,
         )
     for batch in descriptions.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):

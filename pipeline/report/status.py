@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline import registry, storage
+from pipeline import registry, storage, tracking_spool
 from pipeline.errors import CheckpointError
 from pipeline.tasks import query
 
@@ -29,6 +29,7 @@ class Status:
     clips: int
     stale_clips: int  # vectors of other models
     last_runs: list[dict[str, Any]]
+    tracking_waiting: int  # entries that MLflow was not told yet
 
 
 def status(root: str) -> Status:
@@ -86,6 +87,7 @@ def status(root: str) -> Status:
         clips=clips,
         stale_clips=stale,
         last_runs=[dict(zip(_RUN_FIELDS, row, strict=True)) for row in last],
+        tracking_waiting=len(tracking_spool.waiting(root)),
     )
 
 

@@ -24,6 +24,7 @@ from pipeline.decode.transform import to_frames, to_model_input
 from pipeline.model.autoencoder import build_model
 from pipeline.model.checkpoint import load_checkpoint, load_training_state, save_checkpoint, save_training_state
 from pipeline.model.config import named_config
+from pipeline.tracking_spool import TrackedRun
 from pipeline.train import report
 from pipeline.train.config import TrainConfig
 from pipeline.train.step import (
@@ -52,7 +53,7 @@ class LoopConfig:
     sampling: SamplingConfig
     labels: tuple[str, ...]
     num_train_clips: int  # known where clips are cached, estimated from the catalog where they stream
-    mlflow_run_id: str | None
+    tracked_run: TrackedRun
     board: Any  # handle of a train.board.Board
 
 
@@ -101,10 +102,9 @@ class _Worker:
         self._epoch, self._step = state.epoch, state.step
 
     def _open_tracker(self) -> tracking.Tracker | None:
-        run_id = self._loop.mlflow_run_id
-        if self._rank != 0 or run_id is None:
+        if self._rank != 0:
             return None
-        return tracking.Tracker(self._loop.root, run_name=self._loop.run_name, run_id=run_id)
+        return tracking.Tracker(self._loop.root, run_name=self._loop.run_name, run=self._loop.tracked_run)
 
     def _train_epoch(self) -> dict[str, float]:
         sums: dict[str, float] = defaultdict(float)

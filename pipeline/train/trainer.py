@@ -5,7 +5,7 @@ catalog --select--> train | validation --clip_dataset--> clips --TorchTrainer-->
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,9 @@ from pipeline import registry, runs, schema, storage, tracking
 from pipeline.decode.clips import clip_dataset
 from pipeline.decode.sampling import SamplingConfig, num_clips
 from pipeline.errors import CorpusError
+from pipeline.model.checkpoint import DESCRIPTION, WEIGHTS
 from pipeline.progress import Watcher
+from pipeline.tracking_spool import TrackedRun
 from pipeline.train.board import watched
 from pipeline.train.job import TrainJob
 from pipeline.train.loop import REPORT_FILE, LoopConfig, train_loop
@@ -95,7 +97,7 @@ def train(job: TrainJob, selection: Selection, *, connect: Callable[[], None], w
         tracker.finish("FAILED")
         raise
     tracker.finish()
-    return result
+    return replace(result, mlflow_run_id=tracker.run_id)
 
 
 def _fit(
@@ -115,7 +117,7 @@ def _fit(
     filesystem, path = storage.arrow_filesystem(storage.join(root, "models", "runs"))
     with watched(watcher) as board:
         loop = LoopConfig(
-            root, name, job.train, job.sampling, tuple(selection.labels), num_train_clips, tracker.run_id, board
+            root, name, job.train, job.sampling, tuple(selection.labels), num_train_clips, tracker.run, board
         )
         trainer = ray.train.torch.TorchTrainer(
             train_loop,
@@ -181,13 +183,13 @@ def _expected_clips(samples: Sequence[Sample], sampling: SamplingConfig) -> int:
 
 def _tracker(root: str, name: str, job: TrainJob, selection: Selection) -> tracking.Tracker:
     """The run's MLflow run: the one it began with, where it is resumed."""
-    memory = storage.join(root, "models", "runs", f"{name}.json")
-    run_id = json.loads(storage.read_bytes(memory)).get("mlflow_run_id") if storage.exists(memory) else None
-    tracker = tracking.Tracker(root, run_name=name, run_id=run_id, tags={"sora_job": "train", "sora_root": root})
-    if run_id is None:
+    memory = storage.join(root, "models", "runs", f"{name}.tracking.json")
+    run = TrackedRun(**json.loads(storage.read_bytes(memory))) if storage.exists(memory) else None
+    tracker = tracking.Tracker(root, run_name=name, run=run, tags={"sora_job": "train", "sora_root": root})
+    if run is None:
         counts = {"train_videos": len(selection.train), "validation_videos": len(selection.validation)}
         tracker.log_params({**json.loads(runs.as_json(job)), **counts, "num_classes": len(selection.labels)})
-        storage.put(memory, json.dumps({"mlflow_run_id": tracker.run_id}).encode())
+        storage.put(memory, json.dumps(asdict(tracker.run)).encode())
     return tracker
 
 
@@ -199,11 +201,10 @@ def _publish(root: str, name: str, checkpoint: ray.train.Checkpoint, tracker: tr
         if "text" in written:
             tracker.log_text(written["text"], "classification_report.txt")
             tracker.log_text(json.dumps(written["classes"], indent=2), "classification_report.json")
-        tags = {"sora_uri": model.uri, "sora_version": model.version, "sora_digest": model.digest}
-        registered = tracker.register_model(folder, tags=tags)
+    tags = {"sora_uri": model.uri, "sora_version": model.version, "sora_digest": model.digest}
+    tracker.register_model([storage.join(model.uri, file) for file in (WEIGHTS, DESCRIPTION)], tags=tags)
     registry.promote(root, model.version)
-    if registered is not None:
-        tracker.set_champion(registered)
+    tracker.set_champion(tags)
     numbers = {key: value for key, value in written["metrics"].items() if isinstance(value, (int, float))}
     result = TrainResult(
         name, model.version, model.uri, model.digest, numbers, written.get("text"), tracker.run_id, tracker.uri

@@ -140,6 +140,36 @@ def test_good_clips_come_before_the_damage_is_raised(container: str) -> None:
     assert [numbers(clip) for clip in clips[:20]] == [list(range(8 * k, 8 * k + 8)) for k in range(20)]
 
 
+def test_a_rate_of_one_frame_an_hour_makes_no_hour_of_stills() -> None:
+    data = bytearray(encode_video(16))
+    start = data.index(b"stts") + 8  # a count, then a number of samples and the ticks that each of them lasts
+    ticks_per_frame = int.from_bytes(data[start + 8 : start + 12], "big")
+    data[start + 8 : start + 12] = (ticks_per_frame * 16 * 3600).to_bytes(4, "big")
+    clips, _ = outcome(bytes(data))
+    assert 1 <= len(clips) <= 2
+    assert probe(io.BytesIO(bytes(data)), LIMITS).fps != pytest.approx(1 / 3600)
+
+
+@pytest.mark.parametrize("length", [0x80000000, 0xFFFFFFFF])
+def test_a_frame_that_claims_gigabytes_is_damage_and_not_a_lack_of_memory(length: int) -> None:
+    data = encode_video(256, container="ivf", codec="libvpx")
+    start = 32  # of the header; each frame is its length, a time of 8 bytes, and itself
+    for _ in range(128):
+        start += 12 + int.from_bytes(data[start : start + 4], "little")
+    clips, error = outcome(data[:start] + length.to_bytes(4, "little") + data[start + 4 :])
+    assert error
+    assert error.error_class == "partial"
+    assert [numbers(clip) for clip in clips[:15]] == [list(range(8 * k, 8 * k + 8)) for k in range(15)]
+
+
+def test_a_table_that_claims_gigabytes_is_a_container_that_cannot_be_opened() -> None:
+    data = encode_video(16)
+    count = data.index(b"stts") + 8
+    clips, error = outcome(data[:count] + (0x7FFFFFFF).to_bytes(4, "big") + data[count + 4 :])
+    assert error
+    assert (clips, error.error_class) == ([], "open_failed")
+
+
 @pytest.mark.parametrize(
     ("limits", "said"),
     [

@@ -19,7 +19,7 @@ from pipeline.decode.probe import probe
 from pipeline.decode.reader import read_clips
 from pipeline.decode.sampling import SamplingConfig
 from pipeline.decode.sandbox import Sandbox
-from pipeline.errors import DecodeError
+from pipeline.errors import DecodeError, SoraError
 from tests.support.shared import PROJECT_ROOT, shared_videos
 from tests.support.videos import encode_video, read_number
 
@@ -112,6 +112,30 @@ def test_a_child_that_dies_between_two_videos_costs_none(sandbox: Sandbox) -> No
     os.kill(sandbox.child_pid, signal.SIGKILL)
     time.sleep(0.1)
     assert_works(sandbox)
+
+
+def test_a_child_that_is_killed_while_it_starts_is_started_again() -> None:
+    with Sandbox() as sandbox:
+        killed = threading.Thread(target=_kill_first_child)
+        killed.start()
+        assert_works(sandbox)
+        killed.join()
+
+
+def test_a_machine_where_no_child_starts_is_not_a_video_s_fault() -> None:
+    with Sandbox(DecodeLimits(start_s=1e-3)) as sandbox, pytest.raises(SoraError, match="does not start") as caught:
+        list(sandbox.read_clips(io.BytesIO(SHORT), CONFIG))
+    assert not isinstance(caught.value, DecodeError)
+
+
+def _kill_first_child() -> None:
+    """SIGKILL to the first decoder this process starts, before it can say that it is ready."""
+    while True:
+        for pid in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split():
+            if b"pipeline.decode.child" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                os.kill(int(pid), signal.SIGKILL)
+                return
+        time.sleep(1e-3)
 
 
 def test_a_hanging_child_is_killed_when_it_stalls() -> None:

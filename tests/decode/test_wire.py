@@ -1,6 +1,7 @@
 """A child that was taken over can send anything: nothing but sound messages comes through."""
 
 import json
+import math
 import socket
 
 import numpy as np
@@ -8,11 +9,28 @@ import pytest
 
 from pipeline.decode.limits import DecodeLimits
 from pipeline.decode.sampling import SamplingConfig
-from pipeline.decode.wire import LENGTHS, Message, ProtocolError, clip_from, error_from, info_from, receive, send
+from pipeline.decode.wire import (
+    LENGTHS,
+    PTS_DTYPE,
+    Message,
+    ProtocolError,
+    clip_from,
+    error_from,
+    info_from,
+    receive,
+    send,
+)
 
 CONFIG = SamplingConfig(frames_per_clip=2, sample_fps=10.0, size_px=16)
 FRAMES = np.zeros((2, 16, 16, 3), np.uint8)
-CLIP = {"slot": 0, "clip_index": 0, "end_s": 0.2, "pts_s": [0.0, 0.1]}
+CLIP = {"slot": 0, "clip_index": 0, "end_s": 0.2}
+PTS_S = [0.0, 0.1]
+
+
+def _packed(pts_s: list[float]) -> bytes:
+    return np.array(pts_s, PTS_DTYPE).tobytes()
+
+
 INFO = {
     "container": "matroska,webm",
     "codec": "vp9",
@@ -62,7 +80,7 @@ def test_half_a_message_does_not_block_for_ever() -> None:
 
 
 def test_a_sound_clip_and_sound_facts_pass() -> None:
-    assert clip_from(Message("clip", CLIP), CONFIG, 0, FRAMES).num_frames == 2
+    assert clip_from(Message("clip", CLIP, _packed(PTS_S)), CONFIG, 0, FRAMES).num_frames == 2
     assert info_from(Message("info", INFO), DecodeLimits()).codec == "vp9"
 
 
@@ -74,17 +92,32 @@ def test_a_sound_clip_and_sound_facts_pass() -> None:
         {"end_s": -1.0},
         {"end_s": float("nan")},
         {"end_s": "0.2"},
-        {"pts_s": [0.0]},
-        {"pts_s": [0.0, "x"]},
-        {"pts_s": [0.1, 0.0]},
-        {"pts_s": [0.0, 9.0]},
-        {"pts_s": [-1.0, 0.0]},
-        {"pts_s": None},
     ],
 )
 def test_a_clip_that_cannot_be_is_refused(lie: dict[str, object]) -> None:
     with pytest.raises(ProtocolError):
-        clip_from(Message("clip", {**CLIP, **lie}), CONFIG, 0, FRAMES)
+        clip_from(Message("clip", {**CLIP, **lie}, _packed(PTS_S)), CONFIG, 0, FRAMES)
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        b"",
+        _packed([0.0]),
+        _packed([0.0, 0.1])[:-1],
+        _packed([0.0, 0.1, 0.2]),
+        _packed([0.1, 0.0]),
+        _packed([0.0, 9.0]),
+        _packed([-1.0, 0.0]),
+        _packed([math.nan, 0.1]),
+        _packed([0.0, math.nan]),
+        _packed([0.0, math.inf]),
+        _packed([-math.inf, 0.0]),
+    ],
+)
+def test_times_that_cannot_be_are_refused(payload: bytes) -> None:
+    with pytest.raises(ProtocolError):
+        clip_from(Message("clip", CLIP, payload), CONFIG, 0, FRAMES)
 
 
 @pytest.mark.parametrize(

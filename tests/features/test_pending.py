@@ -115,10 +115,10 @@ def test_the_plan_counts_everything_once(root: str) -> None:
         ([500.0, 1.0], [(0, 1), (1, 2)]),
         ([None, None], [(0, 1), (1, 2)]),
         ([1e15, -1.0, 1.0], [(0, 1), (1, 2), (2, 3)]),
-        ([0.5] * 70, [(0, 32), (32, 64), (64, 70)]),
+        ([0.5] * 40, [(0, 16), (16, 32), (32, 40)]),
     ],
 )
-def test_tasks_hold_a_minute_of_video_or_32_files(
+def test_tasks_hold_a_minute_of_video_or_16_files(
     durations_s: list[float | None], expected: list[tuple[int, int]]
 ) -> None:
     assert task_boundaries(durations_s) == expected
