@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.fault_driver import Driver
-from benchmarks.fault_times import forget_reads, read_videos
 from benchmarks.fault_peer_state import State
+from benchmarks.fault_times import forget_reads, read_videos
 from pipeline.errors import SoraError
 
 _RUN_LIMIT_S = 300.0

@@ -174,8 +174,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("python -m benchmarks.fault_peers", description=__doc__.splitlines()[0])
     choices = (*PEERS, OURS)
     parser.add_argument("--only", nargs="+", choices=choices, default=list(DEFAULT), metavar="NAME", help=str(choices))
-    parser.add_argument("--clips", type=int, default=48, help="whole clips in the corpus, besides twelve broken files")
-    parser.add_argument("--poison-limit-s", type=float, default=60.0, help="how long a killing video may go on")
+    parser.add_argument("--clips", type=int, default=12, help="whole clips in the corpus, besides twelve broken files")
+    parser.add_argument("--poison-limit-s", type=float, default=30.0, help="how long a killing video may go on")
     parser.add_argument("--json", action="store_true", help="print one JSON line; the table goes to stderr")
     return parser
 
