@@ -12,24 +12,24 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.fault_cluster import fault_cluster
-from benchmarks.fault_figures import missed_figures
-from benchmarks.fault_play import play
-from benchmarks.fault_proxy import FaultProxy
-from benchmarks.fault_schedule import KINDS, Fault, FaultRates, Round, Schedule, schedule
-from benchmarks.fault_snapshot import Difference, Snapshot, difference
-from benchmarks.fault_workload import local_workload
-from benchmarks.faults import summary
+from benchmarks.faults.cluster import fault_cluster
+from benchmarks.faults.figures import missed_figures
+from benchmarks.faults.play import play
+from benchmarks.faults.proof import summary
+from benchmarks.faults.proxy import FaultProxy
+from benchmarks.faults.schedule import KINDS, Fault, FaultRates, Round, Schedule, schedule
+from benchmarks.faults.snapshot import Difference, Snapshot, difference
+from benchmarks.faults.workload import local_workload
 from pipeline.crashpoints import POINTS
 
 FIRST = (
     "seed 0: crash\n"
-    "  1 x extract; crash at planned; kill_decoder after 0.3 s; kill_decoder after 3.9 s; kill_decoder after 4.7 s; "
-    "kill_decoder after 6.1 s; kill_decoder after 7.7 s\n"
-    "  1 x extract; crash at before_run_row; kill_decoder after 1.1 s; kill_worker after 4.0 s; "
-    "kill_worker after 4.9 s; kill_decoder after 7.9 s; kill_decoder after 7.9 s"
+    "  1 x extract; crash at planned; kill_decoder after 0.2 s; kill_decoder after 2.9 s; kill_decoder after 3.5 s; "
+    "kill_decoder after 4.5 s; kill_decoder after 5.8 s\n"
+    "  1 x extract; crash at before_run_row; kill_decoder after 0.8 s; kill_worker after 3.0 s; "
+    "kill_worker after 3.7 s; kill_decoder after 5.9 s; kill_decoder after 5.9 s"
 )
-DIGEST = "c2790d7b3f1546e7"  # of the first hundred
+DIGEST = "ac2b0200dc5fe765"  # of the first hundred
 BODY = b"0123456789"
 
 

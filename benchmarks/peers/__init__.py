@@ -1,0 +1,1 @@
+"""Other ways of writing from Ray Data under the same faults as ours."""

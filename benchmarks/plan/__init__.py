@@ -1,0 +1,1 @@
+"""The plan of an extraction over a catalog of millions of videos."""
