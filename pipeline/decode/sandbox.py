@@ -5,6 +5,7 @@ clips  <---------- Sandbox <--shared memory---------'
 """
 
 import contextlib
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from itertools import count
@@ -19,7 +20,7 @@ from pipeline.decode.sampling import SamplingConfig
 from pipeline.decode.wire import Message, ProtocolError, clip_from, info_from
 from pipeline.errors import SoraError
 
-MAX_STARTS = 4
+START_WAITS_S = (0.1, 0.3, 1.0, 3.0)
 MIN_SLOT_BYTES = 1 << 20  # five clips of 16 x 64 x 64; a larger clip starts a new child once
 
 T = TypeVar("T")
@@ -119,8 +120,9 @@ class Sandbox:
         return self._child
 
     def _new_child(self, slot_bytes: int) -> DecoderProcess:
-        """A machine short of memory may kill a child or two; one that never starts any cannot decode."""
-        for _ in range(MAX_STARTS - 1):
+        """A machine short of memory may kill some children for a while; one that never starts any cannot decode."""
+        for wait_s in START_WAITS_S:
             with contextlib.suppress(SoraError):
                 return DecoderProcess(self._limits, slot_bytes=slot_bytes)
+            time.sleep(wait_s)
         return DecoderProcess(self._limits, slot_bytes=slot_bytes)
