@@ -44,9 +44,12 @@ class SoraError(Exception):
         self, what: str, *, where: object = None, got: object = None, expected: object = None, cure: object = None
     ):
         self.what, self.where, self.got, self.expected, self.cure = what, where, got, expected, cure
-        parts = {"where": where, "got": got, "expected": expected, "cure": cure}
-        details = [f"  {name}: {value}" for name, value in parts.items() if value is not None]
+        details = [f"  {name}: {value}" for name, value in self.parts().items() if value is not None]
         super().__init__("\n".join([what, *details]))
+
+    def parts(self) -> dict[str, object]:
+        """Everything but the first sentence, by name."""
+        return {"where": self.where, "got": self.got, "expected": self.expected, "cure": self.cure}
 
     def __reduce__(self) -> tuple[object, ...]:
         return _rebuild, (type(self), dict(self.__dict__))

@@ -8,7 +8,6 @@ video whose worker dies then too is a failure, `crashed`.
 
 import json
 import logging
-import pickle
 import traceback
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
@@ -21,7 +20,7 @@ import torch
 
 from pipeline.datafiles import DataFile
 from pipeline.decode.clips import map_with_actors
-from pipeline.errors import DecodeError
+from pipeline.errors import DecodeError, SoraError
 from pipeline.features.encoder import Encoder, Lineage, TaskResult, failure_row
 from pipeline.features.pending import task_boundaries
 
@@ -58,20 +57,18 @@ class _Plan:
 
 
 class _ExtractTask:
-    """The Ray actor around an Encoder. An error of ours travels as a value: Ray may swallow only deaths."""
+    """The Ray actor around an Encoder. Errors travel as answers: what Ray swallows are deaths only."""
 
     def __init__(self, lineage: Lineage, device: str) -> None:
         torch.set_num_threads(1)  # parallelism comes from actors
         self._encoder = Encoder(lineage, device=device)
 
     def __call__(self, batch: pa.Table) -> pa.Table:
-        task, result, error = batch["task"][0].as_py(), None, None
         try:
-            result = json.dumps(asdict(self._encoder.extract(batch.to_pylist())))
+            answer = {"result": asdict(self._encoder.extract(batch.to_pylist()))}
         except Exception as e:  # noqa: BLE001  raised again by the driver
-            error = _pickled(e)
-        columns = [pa.array([task], pa.int32()), pa.array([result], pa.string()), pa.array([error], pa.binary())]
-        return pa.table(columns, names=["task", "result", "error"])
+            answer = {"error": _told(e)}
+        return pa.table({"task": batch["task"][:1], "answer": [json.dumps(answer)]})
 
 
 def _one_pass(
@@ -84,10 +81,11 @@ def _one_pass(
     ]
     unanswered = set(range(len(blocks)))
     for row in _rows(plan, blocks):
-        if row["error"] is not None:
-            raise pickle.loads(row["error"])  # written by our own worker, as all that Ray brings
+        answer = json.loads(row["answer"])
+        if "error" in answer:
+            raise _heard(answer["error"])
         unanswered.discard(row["task"])
-        yield _task_result(json.loads(row["result"]))
+        yield _task_result(answer["result"])
     left = [videos.slice(start, end - start) for task, (start, end) in enumerate(ranges) if task in unanswered]
     return pa.concat_tables([videos.slice(0, 0), *left])
 
@@ -125,10 +123,22 @@ def _task_result(fields: dict[str, Any]) -> TaskResult:
     return TaskResult(**fields, files=files)
 
 
-def _pickled(error: Exception) -> bytes:
-    try:
-        data = pickle.dumps(error)
-        pickle.loads(data)  # some errors can be written and not read
-    except Exception:  # noqa: BLE001  pickling raises anything
-        return pickle.dumps(RuntimeError(traceback.format_exc()))
-    return data
+def _told(error: Exception) -> dict[str, Any]:
+    """An error as plain fields; those that are neither ours nor the store's are bugs, and bring their traceback."""
+    if isinstance(error, SoraError):
+        texts = {name: value if value is None else str(value) for name, value in error.parts().items()}
+        return {"what": error.what, **texts, "exit_code": error.exit_code}
+    if isinstance(error, OSError):
+        return {"storage": f"{type(error).__name__}: {error}"}
+    return {"bug": traceback.format_exc()}
+
+
+def _heard(fields: dict[str, Any]) -> Exception:
+    if "bug" in fields:
+        return RuntimeError(f"A task of the extraction failed:\n{fields['bug']}")
+    if "storage" in fields:
+        return OSError(fields["storage"])
+    exit_code = fields.pop("exit_code")
+    error = SoraError(**fields)
+    error.exit_code = exit_code
+    return error
