@@ -22,6 +22,7 @@ DONE, DONE_WITH_FAILURES = 0, 10
 _RAY_ENVIRONMENT = {
     "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
     "RAY_AUTH_MODE": "token",
+    "RAY_USAGE_STATS_ENABLED": "0",  # nothing is reported to anybody, and Ray Data starts one process fewer
     "RAY_task_oom_retries": "3",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     # Ray Data's own actors make Ray's C++ layer print an error that is none (ray#53727) at every start.
@@ -131,7 +132,7 @@ def main(
         if not _is_loss_of_ray(e):
             raise
         cure = "look at the cluster, then run the same command again; what is committed is not done twice"
-        got = str(e).strip().splitlines()[0]
+        got = (str(e).strip() or "nothing more is known").splitlines()[0]
         print(f"sora {name}: Ray lost the work.\n  got: {type(e).__name__}: {got}\n  cure: {cure}", file=sys.stderr)
         return RETRYABLE
     except KeyboardInterrupt:
@@ -146,6 +147,7 @@ def _is_loss_of_ray(error: Exception) -> bool:
         ray is not None
         and isinstance(error, ray.exceptions.RayError)
         and not isinstance(error, ray.exceptions.RayTaskError)
+        and not getattr(error, "actor_init_failed", False)
     )
 
 

@@ -20,6 +20,7 @@ from pipeline.decode.records import Clip
 from pipeline.decode.sampling import SamplingConfig
 from pipeline.features.encoder import Encoder, Lineage, TaskResult
 from pipeline.features.extract import ExtractPlan, extract
+from pipeline.features.memory import keep_freed_memory
 from pipeline.features.pending import task_boundaries
 
 
@@ -67,6 +68,7 @@ class _PlainTask:
     """The Ray actor around it."""
 
     def __init__(self, lineage: Lineage, folder: str):
+        keep_freed_memory()
         torch.set_num_threads(1)
         self._encoder = _PlainEncoder(lineage, folder)
 

@@ -20,13 +20,20 @@ from pipeline.errors import DecodeError
 
 DECODER_VERSION = f"av {importlib.metadata.version('av')}"
 _log = logging.getLogger(__name__)
-# Ray's defaults are for ever. A video that kills its actor must end; an actor outlives many deaths of its machines.
-_MAX_TASK_RETRIES, _MAX_RESTARTS = 3, 100
+# Ray's default is for ever: a video that kills its actor must end. Actors are restarted for ever, since Ray Data never
+# replaces one that may not be: its pool would shrink to nothing in a long night, and the run stand still.
+_MAX_TASK_RETRIES, _MAX_RESTARTS = 3, -1
 _VIDEOS_A_BLOCK = 16
 
 
 def map_with_actors(
-    blocks: Sequence[pa.Table], worker: type, worker_args: Sequence[object], *, num_actors: int, num_gpus: int = 0
+    blocks: Sequence[pa.Table],
+    worker: type,
+    worker_args: Sequence[object],
+    *,
+    num_actors: int,
+    num_gpus: int = 0,
+    max_tasks_in_flight: int | None = None,
 ) -> "ray.data.Dataset":
     """Map blocks of Arrow rows with a fixed pool of actors, one CPU each, a block a call, retries finite.
 
@@ -36,6 +43,7 @@ def map_with_actors(
         worker_args: Arguments of its constructor.
         num_actors: Size of the pool; no more actors than blocks are started.
         num_gpus: GPUs an actor holds.
+        max_tasks_in_flight: Tasks sent to an actor before the first is done; None: Ray's own choice, two.
     """
     with warnings.catch_warnings():
         # Announced to go in 2.64, and until then the only way to say how often an actor may die.
@@ -45,7 +53,9 @@ def map_with_actors(
             fn_constructor_args=list(worker_args),
             batch_size=None,
             batch_format="pyarrow",
-            compute=ray.data.ActorPoolStrategy(size=max(1, min(num_actors, len(blocks)))),
+            compute=ray.data.ActorPoolStrategy(
+                size=max(1, min(num_actors, len(blocks))), max_tasks_in_flight_per_actor=max_tasks_in_flight
+            ),
             num_cpus=1,
             num_gpus=num_gpus or None,
             max_restarts=_MAX_RESTARTS,

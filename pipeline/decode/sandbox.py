@@ -122,7 +122,11 @@ class Sandbox:
     def _new_child(self, slot_bytes: int) -> DecoderProcess:
         """A machine short of memory may kill some children for a while; one that never starts any cannot decode."""
         for wait_s in START_WAITS_S:
-            with contextlib.suppress(SoraError):
+            with contextlib.suppress(SoraError, OSError):
                 return DecoderProcess(self._limits, slot_bytes=slot_bytes)
             time.sleep(wait_s)
-        return DecoderProcess(self._limits, slot_bytes=slot_bytes)
+        try:
+            return DecoderProcess(self._limits, slot_bytes=slot_bytes)
+        except OSError as e:  # of this process; the source is not touched yet, and not to blame
+            cure = "check this machine's memory and its limits on processes and open files"
+            raise SoraError("No decoder process can be made.", where="sandbox", got=e, cure=cure) from e

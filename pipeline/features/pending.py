@@ -22,7 +22,7 @@ _FAILURE_COLUMNS = [*_VERSION_KEY, "attempts", "error_class"]
 _FILES_AT_ONCE = 2  # a file is decoded a million rows at a time: 80 MB of keys
 _SECONDS_A_TASK = 60.0  # of video: about 1 s of work for two cores, so that commits and progress keep moving
 _VIDEOS_A_TASK = 16
-_MAX_TASKS = 5_000  # the driver keeps statistics of every task for the life of a job
+MAX_TASKS = 5_000  # the driver keeps statistics of every task for the life of a job
 _ASSUMED_DURATION_S = 60.0  # for headers that say nothing
 
 
@@ -76,7 +76,7 @@ def find_pending(root: str, *, model_version: str, sampling_digest: str, policy:
     )
 
 
-def task_boundaries(durations_s: Sequence[float | None], *, max_tasks: int = _MAX_TASKS) -> list[tuple[int, int]]:
+def task_boundaries(durations_s: Sequence[float | None], *, max_tasks: int = MAX_TASKS) -> list[tuple[int, int]]:
     """Cut the pending videos into tasks of about the same work.
 
     Args:

@@ -22,7 +22,8 @@ from pipeline.datafiles import DataFile
 from pipeline.decode.clips import map_with_actors
 from pipeline.errors import DecodeError, SoraError
 from pipeline.features.encoder import Encoder, Lineage, TaskResult, failure_row
-from pipeline.features.pending import task_boundaries
+from pipeline.features.memory import keep_freed_memory
+from pipeline.features.pending import MAX_TASKS, task_boundaries
 
 _EVERY = -1  # of ray.data: any number of tasks may fail; the videos of those that do are still known here
 _log = logging.getLogger(__name__)
@@ -43,7 +44,11 @@ def results(lineage: Lineage, videos: pa.Table, *, num_workers: int | None = Non
     left = yield from _one_pass(plan, videos, task_boundaries(videos["duration_s"].to_pylist()))
     if left.num_rows:
         _log.warning("The workers of %d videos died again and again; each is tried alone now.", left.num_rows)
-        left = yield from _one_pass(plan, left, [(index, index + 1) for index in range(left.num_rows)])
+        suspects = left
+        left = yield from _one_pass(plan, suspects, _singly(suspects.num_rows), alone=True)
+        if left.num_rows == suspects.num_rows > 1:
+            cure = "look at the workers' memory and logs, then run the same command again"
+            raise SoraError("No worker survives a single video.", where=f"{left.num_rows} videos", cure=cure)
     for video in left.to_pylist():
         what = "The worker of this video died again and again, also when it had nothing else to do."
         error = DecodeError(what, error_class="crashed", where=video["uri"])
@@ -57,14 +62,21 @@ class _Plan:
 
 
 class _ExtractTask:
-    """The Ray actor around an Encoder. Errors travel as answers: what Ray swallows are deaths only."""
+    """The Ray actor around an Encoder. Errors travel as answers: what Ray swallows are deaths only.
+
+    The Encoder is made by the first task: an actor whose constructor fails is dead for good, and never replaced.
+    """
 
     def __init__(self, lineage: Lineage, device: str) -> None:
-        torch.set_num_threads(1)  # parallelism comes from actors
-        self._encoder = Encoder(lineage, device=device)
+        self._lineage, self._device = lineage, device
+        self._encoder: Encoder | None = None
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         try:
+            if self._encoder is None:
+                keep_freed_memory()
+                torch.set_num_threads(1)  # parallelism comes from actors
+                self._encoder = Encoder(self._lineage, device=self._device)
             answer = {"result": asdict(self._encoder.extract(batch.to_pylist()))}
         except Exception as e:  # noqa: BLE001  raised again by the driver
             answer = {"error": _told(e)}
@@ -72,15 +84,21 @@ class _ExtractTask:
 
 
 def _one_pass(
-    plan: _Plan, videos: pa.Table, ranges: Sequence[tuple[int, int]]
+    plan: _Plan, videos: pa.Table, ranges: Sequence[tuple[int, int]], *, alone: bool = False
 ) -> Generator[TaskResult, None, pa.Table]:
-    """Run one task for each range; returns the videos of the tasks that never answered."""
+    """Run one task for each range; returns the videos of the tasks that never answered.
+
+    Args:
+        alone: Send no task to an actor that has one: its death would count against both.
+    """
     blocks = [
         videos.slice(start, end - start).append_column("task", pa.array([task] * (end - start), pa.int32()))
         for task, (start, end) in enumerate(ranges)
     ]
     unanswered = set(range(len(blocks)))
-    for row in _rows(plan, blocks):
+    for row in _rows(plan, blocks, alone):
+        if row["task"] not in unanswered:
+            continue
         answer = json.loads(row["answer"])
         if "error" in answer:
             raise _heard(answer["error"])
@@ -90,7 +108,13 @@ def _one_pass(
     return pa.concat_tables([videos.slice(0, 0), *left])
 
 
-def _rows(plan: _Plan, blocks: Sequence[pa.Table]) -> Iterator[dict[str, Any]]:
+def _singly(num_videos: int) -> list[tuple[int, int]]:
+    """One video a task, or a few where that were more tasks than a driver can keep account of."""
+    step = -(-num_videos // MAX_TASKS)
+    return [(start, min(start + step, num_videos)) for start in range(0, num_videos, step)]
+
+
+def _rows(plan: _Plan, blocks: Sequence[pa.Table], alone: bool) -> Iterator[dict[str, Any]]:
     # It prints a traceback for each task it lost; the warning above says it in a line.
     logging.getLogger("ray.data._internal.execution.streaming_executor_state").setLevel(logging.CRITICAL)
     resources = ray.cluster_resources()
@@ -102,6 +126,7 @@ def _rows(plan: _Plan, blocks: Sequence[pa.Table]) -> Iterator[dict[str, Any]]:
             (plan.lineage, "cuda" if num_gpus else "cpu"),
             num_actors=plan.num_workers or num_gpus or int(resources.get("CPU", 1)),
             num_gpus=1 if num_gpus else 0,
+            max_tasks_in_flight=1 if alone else None,
         )
     for batch in descriptions.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
         yield from batch.to_pylist()

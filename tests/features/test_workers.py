@@ -1,6 +1,7 @@
 """Workers die, and only the video that kills them is lost."""
 
 import os
+import time
 from pathlib import Path
 
 import pyarrow as pa
@@ -15,16 +16,7 @@ from pipeline.model.config import sora_xs
 from tests.support.sora import Sora
 from tests.support.videos import encode_video
 
-POISON = "3.mp4"
-
-
-class DyingTask(workers._ExtractTask):
-    """The real one, in a process that dies when it meets the poison."""
-
-    def __call__(self, batch: pa.Table) -> pa.Table:
-        if any(uri.endswith(POISON) for uri in batch["uri"].to_pylist()):
-            os._exit(1)
-        return super().__call__(batch)
+POISON = "1.mp4"
 
 
 class FailingEncoder:
@@ -35,6 +27,23 @@ class FailingEncoder:
 
     def extract(self, videos: object) -> None:
         raise self._error
+
+
+class SlowlyDyingTask(workers._ExtractTask):
+    """Dies over the poison after it had time to be sent the next task."""
+
+    def __call__(self, batch: pa.Table) -> pa.Table:
+        if any(uri.endswith(POISON) for uri in batch["uri"].to_pylist()):
+            time.sleep(1)
+            os._exit(1)
+        return super().__call__(batch)
+
+
+class AlwaysDyingTask(workers._ExtractTask):
+    """Dies over everything, as on a machine without memory."""
+
+    def __call__(self, batch: pa.Table) -> pa.Table:
+        os._exit(1)
 
 
 class FailingTask(workers._ExtractTask):
@@ -55,10 +64,10 @@ class NeedsAPerson(FailingTask):
 
 @pytest.fixture
 def arguments(tmp_path: Path, sora: Sora) -> list[object]:
-    """`extract` on a root with six videos nobody has extracted."""
+    """`extract` on a root with three videos nobody has extracted."""
     corpus = tmp_path / "corpus"
     corpus.mkdir()
-    for index in range(6):
+    for index in range(3):
         (corpus / f"{index}.mp4").write_bytes(encode_video(16 + index))
     sampling = {"frames_per_clip": 8, "sample_fps": 8.0, "stride_s": 2.0, "size_px": 32}
     save_checkpoint(tmp_path / "model", build_model(sora_xs(), num_classes=0), labels=[], sampling=sampling, metrics={})
@@ -70,17 +79,28 @@ def arguments(tmp_path: Path, sora: Sora) -> list[object]:
 def test_a_video_that_kills_its_worker_costs_no_good_one(
     arguments: list[object], sora: Sora, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(workers, "_ExtractTask", DyingTask)
-    outcome = sora(*arguments, "--warn-failed-share", "1")
-    assert (outcome.code, outcome.json["videos"], outcome.json["failed"]) == (0, 6, 1), outcome.err
+    monkeypatch.setattr(workers, "_ExtractTask", SlowlyDyingTask)
+    outcome = sora(*arguments, "--warn-failed-share", "1", "--num-workers", "1")
+    assert (outcome.code, outcome.json["videos"], outcome.json["failed"]) == (0, 3, 1), outcome.err
     assert "Traceback" not in outcome.err
     root = arguments[2]
     failed = sora.sql(root, "SELECT parse_filename(uri), error_class, attempts FROM failures")
     assert failed == [(POISON, "crashed", 1)]
-    assert sora.sql(root, "SELECT count(DISTINCT video_id) FROM features") == [(5,)]
+    assert sora.sql(root, "SELECT count(DISTINCT video_id) FROM features") == [(2,)]
     monkeypatch.undo()
     assert sora(*arguments).json["videos"] == 1, "it is due again, and the machine was to blame"
-    assert sora.sql(root, "SELECT count(DISTINCT video_id) FROM features") == [(6,)]
+    assert sora.sql(root, "SELECT count(DISTINCT video_id) FROM features") == [(3,)]
+
+
+@pytest.mark.usefixtures("ray_local")
+def test_a_machine_on_which_every_worker_dies_makes_no_video_a_failure(
+    arguments: list[object], sora: Sora, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workers, "_ExtractTask", AlwaysDyingTask)
+    outcome = sora(*arguments)
+    assert outcome.code == 30
+    assert "No worker survives" in outcome.err
+    assert sora.sql(arguments[2], "SELECT * FROM failures") == []
 
 
 @pytest.mark.usefixtures("ray_local")
