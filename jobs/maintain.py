@@ -21,8 +21,8 @@ class MaintainConfig:
     root: str
     """Where tables and models live: a path, file:// or s3:// URI."""
     keep_hours: int = 168
-    """Age in hours from which files that no commit names are removed, in [1, 168]. A reader that holds an older state
-    of a table than this finds files missing."""
+    """Age in hours from which files that no commit names are removed, in [1, 168]; more than the --stall-minutes of any
+    job. A reader that holds an older state of a table than this finds files missing."""
     target_mb: int = 256
     """Size in MiB that combined files come close to and never pass, in [1, 512]."""
 

@@ -37,7 +37,9 @@ def train(job: Job, config: TrainJob) -> Answer:
         lines += ["", f"validation clips, class by class:\n{result.report_text}"]
     lines += [
         f"model {result.model_version} is the champion: {result.model_uri}",
-        f"MLflow run {result.mlflow_run_id} in {result.mlflow_uri}",
+        f"MLflow run {result.mlflow_run_id} in {result.mlflow_uri}"
+        if result.mlflow_run_id
+        else f"MLflow at {result.mlflow_uri} is told later; until then it waits in the root",
     ]
     return Answer(asdict(result), "\n".join(lines))
 

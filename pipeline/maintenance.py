@@ -21,7 +21,7 @@ from pipeline.datafiles import DataFile, table_uri
 from pipeline.errors import CommitConflictError, ConfigError, SoraError
 from pipeline.progress import OnProgress, Progress, unwatched
 
-MIN_KEEP_HOURS = 1  # a file is committed within seconds of being written; a reader may hold a state for longer
+MIN_KEEP_HOURS = 1  # a written file waits for its commit for seconds, and never beyond a job's --stall-minutes (30)
 MAX_KEEP_HOURS = 168  # a checkpoint of the log forgets after a week which files were taken out, and when
 MAX_TARGET_BYTES = 512 << 20
 _MAX_ROWS_A_FILE = 1_000_000  # bounds the memory of tables whose rows compress to next to nothing
