@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 import pyarrow.fs
+from deltalake.exceptions import DeltaError
 
 LOST_CONDITION = ("PreconditionFailed", "ConditionalRequestConflict")
 INVALID_RANGE = "InvalidRange"
@@ -76,9 +77,14 @@ def store_code(error: OSError) -> str | None:
     return cast("str | None", response.get("Error", {}).get("Code"))
 
 
+# deltalake has one class for all that goes wrong; what its object store says of a fault is in the text only.
+_DELTA_STORE_WORDS = ("generic s3 error", "http error", "error sending request")
+_DELTA_FORBIDDEN_WORDS = ("403", "forbidden", "accessdenied", "access denied")
+
+
 @contextlib.contextmanager
 def store_errors() -> Iterator[None]:
-    """Turn the S3 client's own errors, which are no OSError, into ones."""
+    """Turn the S3 clients' own errors, which are no OSError, into ones."""
     from botocore.exceptions import BotoCoreError, NoCredentialsError, PartialCredentialsError
 
     try:
@@ -89,3 +95,9 @@ def store_errors() -> Iterator[None]:
         ) from e
     except BotoCoreError as e:
         raise OSError(str(e)) from e
+    except DeltaError as e:
+        text = str(e).lower()
+        if not any(words in text for words in _DELTA_STORE_WORDS):
+            raise
+        is_forbidden = any(words in text for words in _DELTA_FORBIDDEN_WORDS)
+        raise (PermissionError if is_forbidden else OSError)(str(e)) from e

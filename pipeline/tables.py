@@ -6,6 +6,7 @@
 Two writers that commit at once carry the same n + 1: one wins, the other loads again, drops what is done, tries again.
 """
 
+import functools
 import json
 import random
 import time
@@ -24,6 +25,7 @@ from pipeline import datafiles, schema, storage
 from pipeline.crashpoints import crash_point
 from pipeline.datafiles import DataFile, Key, table_uri
 from pipeline.errors import CommitConflictError, TableError
+from pipeline.s3_client import store_errors
 
 _APP = "sora"
 _MAX_COMMIT_ATTEMPTS = 40  # four writers racing for 20 keys needed at most 9
@@ -34,14 +36,9 @@ def create_missing(root: str) -> None:
     """Create the tables a root does not have yet; existing ones are left as they are."""
     for name, columns in schema.TABLES.items():
         location, options = storage.delta_location(table_uri(root, name))
-        DeltaTable.create(
-            location,
-            schema=columns,
-            mode="ignore",
-            partition_by=schema.PARTITIONS.get(name),
-            name=name,
-            storage_options=options,
-        )
+        create = functools.partial(DeltaTable.create, location, schema=columns, mode="ignore", name=name)
+        partition_by = schema.PARTITIONS.get(name)
+        storage.retried(functools.partial(create, partition_by=partition_by, storage_options=options))
 
 
 def open_table(root: str, name: str) -> DeltaTable:
@@ -73,7 +70,7 @@ def read_state(
 ) -> pa.Table:
     """Rows of one state of a table."""
     wanted = list(columns) if columns is not None else schema.TABLES[name].names
-    return datafiles.dataset(root, name, state).to_table(columns=wanted, filter=where)
+    return storage.retried(lambda: datafiles.dataset(root, name, state).to_table(columns=wanted, filter=where))
 
 
 class TableWriter:
@@ -222,7 +219,8 @@ def _row_keys(rows: pa.Table, columns: Sequence[str]) -> list[Key]:
 
 def _has_rows(root: str, name: str, file: DataFile, where: pc.Expression) -> bool:
     filesystem, base = storage.arrow_filesystem(table_uri(root, name))
-    return bool(pads.dataset(f"{base}/{file.path}", filesystem=filesystem, format="parquet").count_rows(filter=where))
+    one = pads.dataset(f"{base}/{file.path}", filesystem=filesystem, format="parquet")
+    return bool(storage.retried(lambda: one.count_rows(filter=where)))
 
 
 def _wait(attempt: int) -> None:
@@ -247,7 +245,9 @@ def _try_commit(
     partition_by = schema.PARTITIONS.get(name)
     crash_point("before_log_entry")
     try:
-        state.create_write_transaction(actions, "append", state.schema(), partition_by, commit_properties=properties)
+        with store_errors():
+            columns = state.schema()
+            state.create_write_transaction(actions, "append", columns, partition_by, commit_properties=properties)
     except (DeltaError, OSError) as e:
         if not _is_conflict(e):
             raise

@@ -10,9 +10,14 @@ import polars
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
+from deltalake.exceptions import DeltaError
 
+from benchmarks.faults.proxy import FaultProxy
+from benchmarks.faults.schedule import FaultRates
 from pipeline import datafiles, schema, storage, tables
 from pipeline.errors import TableError
+from pipeline.s3_client import store_errors
+from tests.support.s3_server import S3Server
 
 DS = date(2026, 1, 2)
 
@@ -144,3 +149,34 @@ def test_four_racing_writers_put_every_key_there_once(root: str) -> None:
     ids = tables.read(root, "features", ["clip_id"])["clip_id"].to_pylist()
     assert sorted(ids) == sorted(f"v{k}-1-{c}" for k in range(12) for c in range(2))
     assert sum(added) == 24
+
+
+def test_cut_answers_reset_connections_and_lost_responses_cost_no_row_of_a_commit(
+    s3_root: str, s3_server: S3Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A listing of the log that was cut once ended a run with a traceback (seed 20 of the fault schedules)."""
+    tables.create_missing(s3_root)
+    rates = FaultRates(slow_down=0.05, reset=0.05, lost=0.05, cut=0.15)
+    with FaultProxy(s3_server.endpoint_url, rates, seed=20) as proxy, monkeypatch.context() as through_proxy:
+        through_proxy.setenv("AWS_ENDPOINT_URL", proxy.url)
+        for number in range(12):
+            tables.append_rows(s3_root, "features", [feature_row(f"v{number}", index) for index in range(3)])
+    assert min(proxy.counts[fault] for fault in ("cut", "lost", "reset")) > 0, proxy.counts
+    keys = tables.read(s3_root, "features", ["video_id", "clip_index"]).to_pylist()
+    assert sorted((key["video_id"], key["clip_index"]) for key in keys) == sorted(
+        (f"v{number}", index) for number in range(12) for index in range(3)
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("Error getting list response body: Generic S3 error: HTTP error", OSError),
+        ("Generic S3 error: Server returned 403 Forbidden", PermissionError),
+        ("Invalid table version", DeltaError),
+    ],
+)
+def test_what_deltalake_says_of_its_store_is_a_storage_error(text: str, kind: type[Exception]) -> None:
+    with pytest.raises(kind) as caught, store_errors():
+        raise DeltaError(text)
+    assert type(caught.value) is kind

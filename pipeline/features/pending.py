@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from deltalake import DeltaTable
 from numpy.typing import NDArray
 
-from pipeline import datafiles, tables
+from pipeline import datafiles, storage, tables
 from pipeline.features.retry import Key, RetryPolicy, is_due
 
 _VERSION_KEY = ["video_id", "version"]
@@ -57,8 +57,9 @@ def find_pending(root: str, *, model_version: str, sampling_digest: str, policy:
         is_live &= pc.field("cataloged_at") >= pa.scalar(policy.since, pa.timestamp("us", tz="UTC"))
     is_wanted = (pc.field("model_version") == model_version) & (pc.field("sampling_digest") == sampling_digest)
     state = tables.open_table(root, "features")
-    done = _distinct_keys(root, "features", state, is_wanted)
-    videos = pa.concat_tables(_parts(root, "videos", tables.open_table(root, "videos"), _PLAN_COLUMNS, is_live))
+    done = storage.retried(lambda: _distinct_keys(root, "features", state, is_wanted))
+    catalog = tables.open_table(root, "videos")
+    videos = storage.retried(lambda: pa.concat_tables(_parts(root, "videos", catalog, _PLAN_COLUMNS, is_live)))
     left = _rows_without(videos, done)
     attempts, is_given_up = _tried(root, videos, policy)
     wanted, num_cataloged = left[~is_given_up[left]], videos.num_rows

@@ -7,7 +7,6 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,7 +18,7 @@ from benchmarks.faults.proof import summary
 from benchmarks.faults.proxy import FaultProxy
 from benchmarks.faults.schedule import KINDS, Fault, FaultRates, Round, Schedule, schedule
 from benchmarks.faults.snapshot import Difference, Snapshot, difference
-from benchmarks.faults.workload import local_workload
+from benchmarks.faults.workload import Workload, local_workload
 from pipeline.crashpoints import POINTS
 
 FIRST = (
@@ -140,17 +139,23 @@ def test_a_cut_answer_is_shorter_than_it_says(store_url: str) -> None:
             answer.read()
 
 
+@pytest.fixture(scope="module")
+def workload(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workload]:
+    """Eight clips and broken files, with their reference."""
+    with local_workload(tmp_path_factory.mktemp("faults"), num_clips=8) as workload:
+        yield workload
+
+
 @pytest.mark.shared_videos
-def test_a_driver_that_dies_in_a_commit_and_again_in_the_next_costs_no_row(tmp_path: Path) -> None:
+def test_a_driver_that_dies_in_a_commit_and_again_in_the_next_costs_no_row(workload: Workload) -> None:
     rounds = (Round(crash_at="after_log_entry"), Round(crash_at="between_commits"))
-    with local_workload(tmp_path, num_clips=6) as workload:
-        outcome = play(Schedule(0, "crash", rounds), workload)
+    outcome = play(Schedule(0, "crash", rounds), workload)
     assert (outcome.is_exact, outcome.kills, outcome.untidy) == (True, 2, []), outcome
 
 
 @pytest.mark.shared_videos
-def test_a_node_a_worker_and_a_decoder_that_die_under_two_drivers_cost_no_row(tmp_path: Path) -> None:
+def test_a_node_a_worker_and_a_decoder_that_die_under_two_drivers_cost_no_row(workload: Workload) -> None:
     faults = (Fault("kill_decoder", 0.0), Fault("kill_worker", 1.0), Fault("kill_node", 2.0))
-    with local_workload(tmp_path, num_clips=8) as workload, fault_cluster() as cluster:
+    with fault_cluster() as cluster:
         outcome = play(Schedule(0, "nodes", (Round(num_drivers=2, faults=faults),)), workload, cluster)
     assert (outcome.is_exact, outcome.kills, outcome.untidy) == (True, 3, []), outcome

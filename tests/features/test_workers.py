@@ -7,6 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
+from pipeline.decode import clips
 from pipeline.errors import SoraError
 from pipeline.features import workers
 from pipeline.features.extract import commit_every_s
@@ -75,7 +76,13 @@ def arguments(tmp_path: Path, sora: Sora) -> list[object]:
     return ["extract", "--root", tmp_path / "root", "--model", tmp_path / "model", "--json"]
 
 
-@pytest.mark.usefixtures("ray_local")
+@pytest.fixture
+def few_retries(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A task is repeated once instead of three times: each death costs the start of a worker."""
+    monkeypatch.setattr(clips, "_MAX_TASK_RETRIES", 1)
+
+
+@pytest.mark.usefixtures("ray_local", "few_retries")
 def test_a_video_that_kills_its_worker_costs_no_good_one(
     arguments: list[object], sora: Sora, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -92,7 +99,7 @@ def test_a_video_that_kills_its_worker_costs_no_good_one(
     assert sora.sql(root, "SELECT count(DISTINCT video_id) FROM features") == [(3,)]
 
 
-@pytest.mark.usefixtures("ray_local")
+@pytest.mark.usefixtures("ray_local", "few_retries")
 def test_a_machine_on_which_every_worker_dies_makes_no_video_a_failure(
     arguments: list[object], sora: Sora, monkeypatch: pytest.MonkeyPatch
 ) -> None:
