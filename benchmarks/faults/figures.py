@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.faults import overhead, times
+from benchmarks.faults import overhead, sandbox_cost, times
 from benchmarks.fuzz import proof as fuzz
 from benchmarks.plan import proof as plan
 from benchmarks.readers import proof as readers
@@ -15,6 +15,7 @@ MIN_KILLS = 10
 _PLAN_VIDEOS = 1_000_000
 _FUZZ_SEED = 0
 _S3_CLIPS = 60
+_SANDBOX_ROUNDS = 12
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,9 @@ FIGURES: dict[str, Figure] = {
         _at_most(MAX_S3_FAULT_RATIO),
     ),
     "overhead_ratio": Figure(_overhead, _at_most(overhead.MAX_OVERHEAD_RATIO)),
+    "sandbox_ratio": Figure(
+        lambda settings: sandbox_cost.sandbox_ratio(_SANDBOX_ROUNDS), _at_most(sandbox_cost.MAX_SANDBOX_RATIO)
+    ),
     "fuzz": Figure(
         lambda settings: fuzz.fuzz(settings.folder, num_files=settings.num_fuzz_files, seed=_FUZZ_SEED),
         fuzz.missed,

@@ -7,7 +7,6 @@ clips  <---------- Sandbox <--shared memory---------'
 import contextlib
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
 from itertools import count
 from types import TracebackType
 from typing import Any, BinaryIO, Self, TypeVar
@@ -88,7 +87,7 @@ class Sandbox:
             frames = self._child.copy_slot(message.fields.get("slot"), shape)
             return clip_from(message, config, next(clip_indices), frames)
 
-        yield from self._run("clips", {"config": asdict(config)}, source, slot_bytes, take)
+        yield from self._run("clips", {"config": vars(config)}, source, slot_bytes, take)
 
     def close(self) -> None:
         """End the child; the next job starts another."""
