@@ -126,7 +126,8 @@ PARTITIONS: dict[str, list[str]] = {"features": ["model_version", "ds"]}
 KEYS: dict[str, tuple[str, ...]] = {
     "videos": ("video_id", "version"),
     "features": ("video_id", "version", "model_version", "sampling_digest"),
-    "failures": ("video_id", "version", "stage", "attempts"),
+    # With the class: of two jobs at once one may lose its decoder and the other find the video cut short.
+    "failures": ("video_id", "version", "stage", "attempts", "error_class"),
     "ignored": ("video_id", "version"),
 }
 SORT_KEYS: dict[str, tuple[str, ...]] = {"features": ("video_id", "start_s"), "videos": ("video_id",)}

@@ -58,7 +58,7 @@ def snapshot(root: str) -> Snapshot:
     vectors = [np.asarray(vector.values.to_numpy(), np.float32) for vector in rows["embedding"]]
     failed = tables.read(root, "failures").to_pylist()
     failed = [row for row in failed if row["stage"] == "decode"]
-    attempts = [(row["video_id"], row["version"], row["attempts"]) for row in failed]
+    attempts = [(row["video_id"], row["version"], row["attempts"], row["error_class"]) for row in failed]
     newest = {row["video_id"]: row["error_class"] for row in sorted(failed, key=lambda row: row["attempts"])}
     with_vectors = {key[0] for key in keys}
     return Snapshot(
