@@ -128,7 +128,7 @@ def main(
         cure = "check that the store can be reached and has room, then run the same command again"
         print(f"sora {name}: The storage failed.\n  got: {type(e).__name__}: {e}\n  cure: {cure}", file=sys.stderr)
         return RETRYABLE
-    except Exception as e:
+    except Exception as e:  # Ray's classes cannot be named here: importing it takes seconds
         if not _is_loss_of_ray(e):
             raise
         cure = "look at the cluster, then run the same command again; what is committed is not done twice"

@@ -77,9 +77,10 @@ def store_code(error: OSError) -> str | None:
     return cast("str | None", response.get("Error", {}).get("Code"))
 
 
-# deltalake has one class for all that goes wrong; what its object store says of a fault is in the text only.
+# deltalake has one class for all that goes wrong; what its object store says of a fault is in the text only. No bare
+# status number: the text also names files, and a random name may hold any digits.
 _DELTA_STORE_WORDS = ("generic s3 error", "http error", "error sending request")
-_DELTA_FORBIDDEN_WORDS = ("403", "forbidden", "accessdenied", "access denied")
+_DELTA_FORBIDDEN_WORDS = ("forbidden", "accessdenied", "access denied")
 
 
 @contextlib.contextmanager

@@ -173,6 +173,7 @@ def test_cut_answers_reset_connections_and_lost_responses_cost_no_row_of_a_commi
     [
         ("Error getting list response body: Generic S3 error: HTTP error", OSError),
         ("Generic S3 error: Server returned 403 Forbidden", PermissionError),
+        ("Generic S3 error: HTTP error for part-4031.parquet", OSError),
         ("Invalid table version", DeltaError),
     ],
 )

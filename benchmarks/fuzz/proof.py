@@ -136,7 +136,7 @@ def _started(module: str, seed: int, indices: list[int]) -> Iterator[tuple[subpr
         theirs.close()
         try:
             yield worker, ours
-        except BaseException:
+        except BaseException:  # raised again; whatever it is, also Ctrl-C, the worker must not outlive it
             worker.kill()
             raise
 

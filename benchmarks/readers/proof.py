@@ -88,7 +88,7 @@ def _answer(answers: Any, name: str, play: Any, *arguments: Any) -> None:
     """A process of the play: what it returns, or the error that ended it."""
     try:
         answers.put((name, play(*arguments)))
-    except Exception as e:
+    except Exception as e:  # raised again; the parent waits for an answer, whatever went wrong
         answers.put((name, {"errors": [f"{name}: {type(e).__name__}: {e}"]}))
         raise
 

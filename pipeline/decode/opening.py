@@ -39,7 +39,7 @@ class _Bytes:
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
         try:
             return self._source.seek(offset, whence)
-        except Exception as e:  # as above
+        except Exception as e:  # any store may be behind it, each with errors of its own
             raise self._failed(e) from e
 
     def tell(self) -> int:

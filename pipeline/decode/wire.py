@@ -25,7 +25,7 @@ from pipeline.errors import ERROR_CLASSES, DecodeError, ErrorClass
 
 LENGTHS = struct.Struct(">II")
 PTS_DTYPE = np.dtype("<f8")
-MAX_HEADER_BYTES = 64 * 1024
+MAX_HEADER_BYTES = 64 * 1024  # the largest is an error: three texts of at most 1000 characters each
 BLOCK_BYTES = 256 * 1024  # the child reads its source in such blocks; most of J-HMDB fits in one
 
 

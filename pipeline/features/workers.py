@@ -97,7 +97,7 @@ def _one_pass(
     ]
     unanswered = set(range(len(blocks)))
     for row in _rows(plan, blocks, alone):
-        if row["task"] not in unanswered:
+        if row["task"] not in unanswered:  # a repeated task whose first answer came through after all
             continue
         answer = json.loads(row["answer"])
         if "error" in answer:
@@ -115,7 +115,7 @@ def _singly(num_videos: int) -> list[tuple[int, int]]:
 
 
 def _rows(plan: _Plan, blocks: Sequence[pa.Table], alone: bool) -> Iterator[dict[str, Any]]:
-    # It prints a traceback for each task it lost; the warning above says it in a line.
+    # Ray's executor prints a traceback for each task it lost; the warning in `results` says it in a line.
     logging.getLogger("ray.data._internal.execution.streaming_executor_state").setLevel(logging.CRITICAL)
     resources = ray.cluster_resources()
     num_gpus = int(resources.get("GPU", 0))

@@ -82,7 +82,7 @@ def test_stock_write_parquet_doubles_every_row_when_it_is_run_twice(
 ) -> None:
     context = ray.data.DataContext.get_current()
     for name in ("enable_progress_bars", "target_max_block_size"):
-        monkeypatch.setattr(context, name, getattr(context, name))  # the peer sets them
+        monkeypatch.setattr(context, name, getattr(context, name))  # the peer changes them; put back afterwards
     model = write_model(work / "model", {"frames_per_clip": 4, "sample_fps": 8.0, "stride_s": 0.25, "size_px": 32})
     run(PEERS["parquet"], work, str(model))
     keys = [(row["video_id"], row["version"], row["clip_index"]) for row in pq.read_table(work / "out").to_pylist()]
