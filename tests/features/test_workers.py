@@ -17,7 +17,7 @@ from pipeline.model.config import sora_xs
 from tests.support.sora import Sora
 from tests.support.videos import encode_video
 
-POISON = "1.mp4"
+POISON = "0.mp4"  # the first: when its worker dies, a second task sent to that worker would die with it
 
 
 class FailingEncoder:
