@@ -78,7 +78,6 @@ class ClipAssembler:
         Returns:
             The clips still open that `num_clips` keeps, in order.
         """
-        yield from self.show(picture, pts_s, end_s)
         num_kept = num_clips(self._config, end_s)
         while self._next_index < num_kept:
             self._start_clip()

@@ -1,10 +1,16 @@
-"""Clips of a video, in one sequential pass. Runs on untrusted bytes: call it through `sandbox.py`."""
+"""Clips of a video, in one pass. Runs on untrusted bytes: call it through `sandbox.py`.
 
-from collections.abc import Generator, Iterator
+A plan leaves out what no clip wants; where a stream does not keep to what plans rest on, every frame is decoded in
+sequence. Both show the same frames, to the bit.
+"""
+
+import logging
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache, partial
+from itertools import islice
 from typing import BinaryIO
 
 import av.error
@@ -13,10 +19,12 @@ from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from pipeline.decode.assembly import ClipAssembler
+from pipeline.decode.assembly import ClipAssembler, Picture
 from pipeline.decode.limits import DecodeLimits
 from pipeline.decode.opening import container_is_out_of_memory, is_out_of_memory, open_video, out_of_memory
 from pipeline.decode.picture import Squarer
+from pipeline.decode.plan import PlanError
+from pipeline.decode.planned import can_plan, planned_frames
 from pipeline.decode.probe import believable_fps
 from pipeline.decode.records import Clip
 from pipeline.decode.sampling import SamplingConfig
@@ -25,14 +33,15 @@ from pipeline.errors import DecodeError
 
 __all__ = ["Clip", "read_clips"]
 
+_log = logging.getLogger(__name__)
 MAX_DEMUX_ERRORS = 16  # in a row, without a packet between them: some demuxers repeat one error for ever
 
 
 def read_clips(source: BinaryIO, config: SamplingConfig, limits: DecodeLimits) -> Iterator[Clip]:
-    """Decode the first video stream once, from start to end, and yield its clips as they fill.
+    """Decode the first video stream and yield its clips as they fill.
 
     What damage leaves over is kept: corrupt packets are skipped, frames flagged corrupt are not shown, and only after
-    the last good clip the damage is raised.
+    the last good clip the damage is raised. Damage in frames that no clip wants may go unseen.
 
     Args:
         source: Seekable binary file holding one container.
@@ -42,13 +51,48 @@ def read_clips(source: BinaryIO, config: SamplingConfig, limits: DecodeLimits) -
         DecodeError: what `open_video` raises; corrupt (not one whole frame), partial (damage, after the good clips),
             too_large (a limit was reached on the way).
     """
+    num_read = 0
+    try:
+        for clip in _clips(source, config, limits, may_plan=True):
+            num_read += 1
+            yield clip
+    except PlanError as e:
+        _log.debug("Decoded from start to end after %d clips: %s", num_read, e)
+        yield from islice(_clips(source, config, limits, may_plan=False), num_read, None)
+
+
+def _clips(source: BinaryIO, config: SamplingConfig, limits: DecodeLimits, *, may_plan: bool) -> Iterator[Clip]:
+    tally = _Tally()
     try:
         with open_video(source, limits) as (container, stream):
-            yield from _clips(container, stream, config, limits)
+            show = _planned if may_plan and can_plan(stream, config) else _in_sequence
+            with closing(show(container, stream, config, limits, tally)) as shown:
+                yield from _assembled(shown, config)
     except (MemoryError, av.error.FFmpegError) as e:
         if is_out_of_memory(e):
             raise out_of_memory(e) from e
         raise DecodeError("the picture cannot be converted to RGB", error_class="corrupt", got=str(e)) from e
+    if tally.is_damaged:
+        raise DecodeError("part of the video is damaged; what decodes was kept", error_class="partial", got=tally)
+
+
+@dataclass(frozen=True)
+class _Shown:
+    """A picture, made only when it is asked for, and when it is on screen if nothing follows."""
+
+    picture: Callable[[], Picture]
+    time_s: float
+    end_s: float
+
+
+def _assembled(shown: Iterator[_Shown], config: SamplingConfig) -> Iterator[Clip]:
+    assembler, last = ClipAssembler(config), None
+    for one in shown:
+        if last:
+            yield from assembler.show(last.picture, last.time_s, one.time_s)
+        last = one
+    assert last is not None  # who shows nothing raises
+    yield from assembler.finish(last.picture, last.time_s, last.end_s)
 
 
 @dataclass
@@ -72,25 +116,37 @@ class _Tally:
         return bool(self.corrupt_packets or self.corrupt_frames or self.demux_errors)
 
 
-def _clips(
-    container: InputContainer, stream: VideoStream, config: SamplingConfig, limits: DecodeLimits
-) -> Iterator[Clip]:
-    square, assembler, tally = Squarer(config.size_px), ClipAssembler(config), _Tally()
-    timeline = _timeline(stream, limits)
-    last = None
+def _in_sequence(
+    container: InputContainer, stream: VideoStream, config: SamplingConfig, limits: DecodeLimits, tally: _Tally
+) -> Generator[_Shown]:
+    """Every frame, from start to end, past all damage."""
+    square, timeline = Squarer(config.size_px), _timeline(stream, limits)
     with closing(_good_frames(container, stream, tally)) as frames:
         for frame in frames:
             time_s = timeline.place(frame.pts, frame.dts)
-            if last:
-                yield from assembler.show(*last, time_s)
-            last = cache(partial(square, frame)), time_s  # held unconverted until its end is known
             end_s = timeline.end_s(frame.duration)
-            _check_limits(frame, tally, end_s, limits)
-    if not last:
+            _check_limits(frame.width * frame.height, tally, end_s, limits)
+            yield _Shown(cache(partial(square, frame)), time_s, end_s)
+    if not tally.frames:
         raise DecodeError("not one whole frame could be decoded", error_class="corrupt", got=tally)
-    yield from assembler.finish(*last, end_s)
-    if tally.is_damaged:
-        raise DecodeError("part of the video is damaged; what decodes was kept", error_class="partial", got=tally)
+
+
+def _planned(
+    container: InputContainer, stream: VideoStream, config: SamplingConfig, limits: DecodeLimits, tally: _Tally
+) -> Generator[_Shown]:
+    """The frames the clips want, and the times of the others."""
+    square, num_pixels = Squarer(config.size_px), 0
+    for placed in planned_frames(container, stream, config, limits):
+        num_pixels = placed.frame.width * placed.frame.height if placed.frame else num_pixels
+        _check_limits(num_pixels, tally, placed.end_s, limits)
+        picture = cache(partial(square, placed.frame)) if placed.frame else _unplanned
+        yield _Shown(picture, placed.time_s, placed.end_s)
+    if not tally.frames:
+        raise PlanError("no frame")
+
+
+def _unplanned() -> Picture:
+    raise PlanError("a frame is wanted that was passed over")
 
 
 def _timeline(stream: VideoStream, limits: DecodeLimits) -> Timeline:
@@ -100,9 +156,9 @@ def _timeline(stream: VideoStream, limits: DecodeLimits) -> Timeline:
     return Timeline(Fraction(ticks.numerator, ticks.denominator), fps=fps, max_gap_s=limits.max_gap_s)
 
 
-def _check_limits(frame: VideoFrame, tally: _Tally, end_s: float, limits: DecodeLimits) -> None:
+def _check_limits(num_pixels: int, tally: _Tally, end_s: float, limits: DecodeLimits) -> None:
     tally.frames += 1
-    tally.bytes += frame.width * frame.height * 3
+    tally.bytes += num_pixels * 3
     for what, used, allowed in (
         ("frames", tally.frames, limits.max_frames),
         ("decoded bytes", tally.bytes, limits.max_decoded_bytes),

@@ -82,6 +82,23 @@ def is_before(time_s: float, boundary_s: float) -> bool:
     return time_s < boundary_s - TIME_TOLERANCE_S
 
 
+def next_wanted_s(config: SamplingConfig, from_s: float) -> float:
+    """The earliest time any clip wants that does not lie before from_s; clips never end.
+
+    Args:
+        from_s: When a frame comes on screen, in seconds after the first shown frame.
+    """
+    reach_s = (config.frames_per_clip - 1) / config.sample_fps
+    first_clip = max(0, math.floor((from_s - reach_s) / config.stride_s) - 1)
+    candidates = []
+    for clip_index in range(first_clip, max(0, math.ceil(from_s / config.stride_s)) + 2):
+        start_s = clip_index * config.stride_s
+        first_step = max(0, math.floor((from_s - start_s) * config.sample_fps) - 1)
+        wanted_s = (start_s + step / config.sample_fps for step in range(first_step, config.frames_per_clip))
+        candidates.append(next((time_s for time_s in wanted_s if not is_before(time_s, from_s)), math.inf))
+    return min(candidates)
+
+
 def num_clips(config: SamplingConfig, duration_s: float) -> int:
     """Number of clips kept of a video whose frames cover [0, duration_s).
 

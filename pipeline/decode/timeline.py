@@ -6,6 +6,22 @@ DEFAULT_FPS = Fraction(25)  # elementary streams often carry no rate; FFmpeg ass
 BACKWARD_JUMP_S = 1.0  # further back is a new timeline (chained Ogg, wrapped MPEG-TS); nearer is one bad timestamp
 
 
+def ticks_to_s(ticks: float, time_base: Fraction) -> float:
+    """Ticks as seconds, correctly rounded; as float(ticks * time_base), without the cost of a Fraction a frame."""
+    return ticks * time_base.numerator / time_base.denominator
+
+
+def shown_for_s(duration_ticks: int | None, time_base: Fraction, period_s: float, max_gap_s: float) -> float:
+    """How long a frame is shown that nothing follows: as it says of itself, one period where that is absurd."""
+    duration_s = ticks_to_s(duration_ticks or 0, time_base)
+    return duration_s if 0 < duration_s <= max_gap_s else period_s
+
+
+def period_s(fps: Fraction | None) -> float:
+    """Seconds from one frame to the next."""
+    return float(1 / (fps or DEFAULT_FPS))
+
+
 class _FaultCounter:
     """Chooses between pts and dts by which of them ran backwards less often, as FFmpeg's best-effort timestamp does.
 
@@ -39,7 +55,7 @@ class Timeline:
 
     def __init__(self, time_base: Fraction, *, fps: Fraction | None, max_gap_s: float):
         self._time_base = time_base
-        self._period_s = float(1 / (fps or DEFAULT_FPS))
+        self._period_s = period_s(fps)
         self._max_gap_s = max_gap_s
         self._origin_ticks: int | None = None
         self._shift_s = 0.0
@@ -69,13 +85,13 @@ class Timeline:
         Args:
             duration_ticks: What the frame says of itself; one period where that is missing or absurd.
         """
-        duration_s = float((duration_ticks or 0) * self._time_base)
-        return (self._last_s or 0.0) + (duration_s if 0 < duration_s <= self._max_gap_s else self._period_s)
+        shown_s = shown_for_s(duration_ticks, self._time_base, self._period_s, self._max_gap_s)
+        return (self._last_s or 0.0) + shown_s
 
     def _believe(self, pts: int, expected_s: float, last_s: float) -> float:
         if self._origin_ticks is None:  # the first frames had no timestamp: join here
             self._origin_ticks, self._shift_s = pts, expected_s
-        time_s = float((pts - self._origin_ticks) * self._time_base) + self._shift_s
+        time_s = ticks_to_s(pts - self._origin_ticks, self._time_base) + self._shift_s
         step_s = time_s - last_s
         if 0 < step_s <= self._max_gap_s:
             return time_s

@@ -7,7 +7,7 @@ b b b b
 """
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 
 import av
@@ -55,11 +55,13 @@ def encode_video(
     gop: int = 12,
     times_ms: Sequence[int] | None = None,
     rotation_deg: int = 0,
+    options: Mapping[str, str] | None = None,
 ) -> bytes:
     """Encode frames that spell 0, 1, 2... and return the bytes of the file.
 
     Args:
         times_ms: Presentation time of each frame, strictly increasing; one frame every 1 / fps where None.
+        options: Of the encoder, besides or instead of those chosen here.
         rotation_deg: Clockwise turn that shows the stored picture upright; the stored one lies on its side.
     """
     buffer = io.BytesIO()
@@ -71,6 +73,7 @@ def encode_video(
         stream.codec_context.max_b_frames = b_frames
         if codec == "libx264":
             stream.options = {"preset": "ultrafast", "bf": str(b_frames), "b-adapt": "0", "crf": "12"}
+        stream.options = {**stream.options, **(options or {})}
         time_base = Fraction(1, 1000) if times_ms is not None else Fraction(1, fps)
         stream.codec_context.time_base = time_base
         if rotation_deg:
