@@ -65,6 +65,8 @@ def _clips(source: BinaryIO, config: SamplingConfig, limits: DecodeLimits, *, ma
     tally = _Tally()
     try:
         with open_video(source, limits) as (container, stream):
+            if config.skip_loop_filter:
+                stream.codec_context.options = {**stream.codec_context.options, "skip_loop_filter": "all"}
             show = _planned if may_plan and can_plan(stream, config) else _in_sequence
             with closing(show(container, stream, config, limits, tally)) as shown:
                 yield from _assembled(shown, config)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from pipeline.errors import ConfigError
 
-SAMPLING_VERSION = 1  # goes into the digest: raise it when the same config starts to mean other frames
+SAMPLING_VERSION = 2  # goes into the digest: raise it when the same config starts to mean other frames
 
 # A frame is on screen from its pts up to the next pts; a time this close before a pts already counts as that pts.
 # Half the 1 ms clock of Matroska and FLV, whose rounding moves 66.667 ms to 67; it swallows float rounding too.
@@ -31,6 +31,7 @@ class SamplingConfig:
         sample_fps: Frames a second inside a clip, in (0, 240].
         stride_s: Seconds between the starts of two clips, > 0.
         size_px: Height and width of the square frames, even, in [16, 512].
+        skip_loop_filter: Decode without smoothing block edges (H.264, HEVC, VP8, VP9): 1.2 times as fast, other frames.
     Raises:
         ConfigError: a value is out of its range.
     """
@@ -39,6 +40,7 @@ class SamplingConfig:
     sample_fps: float = 16.0
     stride_s: float = 1.0
     size_px: int = 64
+    skip_loop_filter: bool = False
 
     def __post_init__(self) -> None:
         rules = [
