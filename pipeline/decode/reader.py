@@ -9,7 +9,6 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import cache, partial
 from itertools import islice
 from typing import BinaryIO
 
@@ -78,9 +77,24 @@ def _clips(source: BinaryIO, config: SamplingConfig, limits: DecodeLimits, *, ma
         raise DecodeError("part of the video is damaged; what decodes was kept", error_class="partial", got=tally)
 
 
-@dataclass(frozen=True)
+class _Lazily:
+    """The picture of a frame, made once and only when it is asked for; a functools.cache a frame costs far more."""
+
+    __slots__ = ("_frame", "_picture", "_square")
+
+    def __init__(self, square: Squarer, frame: VideoFrame):
+        self._square, self._frame = square, frame
+        self._picture: Picture | None = None
+
+    def __call__(self) -> Picture:
+        if self._picture is None:
+            self._picture = self._square(self._frame)
+        return self._picture
+
+
+@dataclass(frozen=True, slots=True)
 class _Shown:
-    """A picture, made only when it is asked for, and when it is on screen if nothing follows."""
+    """A picture and when it is on screen, if nothing follows."""
 
     picture: Callable[[], Picture]
     time_s: float
@@ -128,7 +142,7 @@ def _in_sequence(
             time_s = timeline.place(frame.pts, frame.dts)
             end_s = timeline.end_s(frame.duration)
             _check_limits(frame.width * frame.height, tally, end_s, limits)
-            yield _Shown(cache(partial(square, frame)), time_s, end_s)
+            yield _Shown(_Lazily(square, frame), time_s, end_s)
     if not tally.frames:
         raise DecodeError("not one whole frame could be decoded", error_class="corrupt", got=tally)
 
@@ -141,7 +155,7 @@ def _planned(
     for placed in planned_frames(container, stream, config, limits):
         num_pixels = placed.frame.width * placed.frame.height if placed.frame else num_pixels
         _check_limits(num_pixels, tally, placed.end_s, limits)
-        picture = cache(partial(square, placed.frame)) if placed.frame else _unplanned
+        picture = _Lazily(square, placed.frame) if placed.frame else _unplanned
         yield _Shown(picture, placed.time_s, placed.end_s)
     if not tally.frames:
         raise PlanError("no frame")
