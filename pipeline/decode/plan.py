@@ -22,6 +22,7 @@ from pipeline.decode.timeline import shown_for_s, ticks_to_s
 
 MAX_HELD_BYTES = 64 << 20  # of packets that may turn out not to be needed; a second of 8K at 500 Mbit/s
 MAX_HELD_PACKETS = 4096
+MAX_OVERLAP = 64  # clips at one moment; the next wanted time is sought in all of them
 WORTH_SHARE = 0.85  # with more of the frames wanted, what can be left out does not pay for looking ahead
 
 
@@ -117,8 +118,11 @@ class FindKey(Protocol):
 
 def is_worth_it(config: SamplingConfig, fps: float) -> bool:
     """Whether enough frames are unwanted for a plan to pay."""
-    wanted_fps = min(config.sample_fps, fps) * min(1.0, config.clip_duration_s / config.stride_s)
-    return wanted_fps < WORTH_SHARE * fps
+    steps = config.stride_s * config.sample_fps
+    times_coincide = math.isclose(steps, round(steps), abs_tol=1e-6)  # of clips that overlap
+    wanted_fps = config.frames_per_clip / config.stride_s
+    wanted_fps = min(wanted_fps, config.sample_fps) if times_coincide else wanted_fps
+    return wanted_fps < WORTH_SHARE * fps and config.clip_duration_s <= MAX_OVERLAP * config.stride_s
 
 
 def plan(

@@ -175,7 +175,15 @@ def test_the_next_wanted_time_is_the_first_of_all_clips() -> None:
 
 @pytest.mark.parametrize(
     ("frames_per_clip", "sample_fps", "stride_s", "expected"),
-    [(16, 16.0, 1.0, True), (16, 25.0, 0.64, False), (16, 25.0, 2.0, True), (16, 24.0, 0.2, False)],
+    [
+        (16, 16.0, 1.0, True),
+        (16, 16.0, 0.5, True),  # two clips at a time, that want the same frames
+        (16, 16.0, 0.47, False),  # that want others
+        (16, 25.0, 0.64, False),
+        (16, 25.0, 2.0, True),
+        (16, 24.0, 0.2, False),
+        (256, 0.01, 100.0, False),  # 256 clips at a time
+    ],
 )
 def test_a_plan_pays_where_frames_are_left_over(
     frames_per_clip: int, sample_fps: float, stride_s: float, expected: bool
