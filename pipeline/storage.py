@@ -17,6 +17,7 @@ import pyarrow.fs
 import tenacity
 
 from pipeline.errors import ConfigError, CorpusError
+from pipeline.read_ahead import GrowingReadAhead
 from pipeline.s3_client import INVALID_RANGE, LOST_CONDITION, S3Settings, store_code, store_errors
 
 T = TypeVar("T")
@@ -174,10 +175,16 @@ def put_if_absent(uri: str, data: bytes) -> bool:
 
 
 def open_object(uri: str) -> BinaryIO:
-    """A seekable reader of the object; remote ones are read ahead in 4 MiB pieces."""
+    """A seekable reader of the object; remote ones are read ahead in pieces of up to 4 MiB."""
     fs, path = filesystem(uri)
-    options: dict[str, Any] = {} if is_local(uri) else {"cache_type": "readahead", "block_size": _READ_AHEAD_BYTES}
-    return cast(BinaryIO, retried(lambda: fs.open(path, "rb", **options)))
+    options = {"cache_type": GrowingReadAhead.name, "block_size": _READ_AHEAD_BYTES}
+    return cast(BinaryIO, retried(lambda: fs.open(path, "rb", **({} if is_local(uri) else options))))
+
+
+def fetched_bytes(source: BinaryIO) -> int | None:
+    """What of an object was fetched from the store so far through open_object, in bytes; None where it is local."""
+    cache = getattr(source, "cache", None)
+    return cache.total_requested_bytes if isinstance(cache, GrowingReadAhead) else None
 
 
 def info(uri: str) -> ObjectInfo:

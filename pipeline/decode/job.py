@@ -25,6 +25,7 @@ class Job:
 
     def __init__(self, child: DecoderProcess, source: BinaryIO, limits: DecodeLimits):
         self.is_over = False
+        self.bytes_read = 0  # of the source
         self._child, self._source, self._limits = child, source, limits
         self._wall_left_s = limits.wall_s  # only time spent waiting for the child counts, not the caller's own
         self._size_bytes = self._from_source(lambda: source.seek(0, os.SEEK_END))
@@ -72,6 +73,7 @@ class Job:
 
     def _bytes_at(self, offset: int, length: int) -> bytes:
         self._bytes_left -= length
+        self.bytes_read += length
         if self._bytes_left < 0:
             raise DecodeError("the decoder reads the file over and over", error_class="timeout", got=self._size_bytes)
         return self._from_source(lambda: _read_fully(self._source, offset, length))

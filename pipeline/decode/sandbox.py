@@ -41,6 +41,7 @@ class Sandbox:
         self._child: DecoderProcess | None = None
         self._num_jobs = 0
         self._is_busy = False
+        self.bytes_read = 0  # of the latest source
 
     def __enter__(self) -> Self:
         return self
@@ -104,6 +105,7 @@ class Sandbox:
         try:
             yield from job.run(kind, fields, take)
         finally:
+            self.bytes_read = job.bytes_read
             if self._child is child:
                 self._is_busy = False
                 self._num_jobs += 1
