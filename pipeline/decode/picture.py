@@ -8,11 +8,14 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import Interpolation, VideoReformatter
 from numpy.typing import NDArray
 
+_AREA = int(Interpolation.AREA)  # PyAV takes 0.05 ms to look an enum up, as long as to scale a small frame
+
 
 class Squarer:
     """Scales, converts and turns frames; keeps one scaler, which costs as much to set up as to use.
 
-    Each pixel is the mean of those it covers, at half the work of a triangle twice as wide; enlarging is bilinear.
+    Each pixel is the mean of those it covers, at half the work of a triangle twice as wide; enlarging is bilinear. The
+    planes come one by one, since FFmpeg fills them faster, and with whole chroma, than pixels of three bytes.
 
     Args:
         size_px: Height and width of the result.
@@ -25,14 +28,12 @@ class Squarer:
     def __call__(self, frame: VideoFrame) -> NDArray[np.uint8]:
         """Returns uint8 (H, W, C) RGB, H = W = size_px, contiguous."""
         scaled = self._reformatter.reformat(
-            frame,
-            width=self._size_px,
-            height=self._size_px,
-            format="rgb24",
-            interpolation=Interpolation.AREA,
-            threads=1,
+            frame, width=self._size_px, height=self._size_px, format="gbrp", interpolation=_AREA, threads=1
         )
-        pixels: NDArray[np.uint8] = scaled.to_ndarray()  # type: ignore[assignment]  # rgb24 is always uint8
+        pixels = np.empty((self._size_px, self._size_px, 3), dtype=np.uint8)
+        for channel, plane in zip((1, 2, 0), scaled.planes, strict=True):
+            rows = np.frombuffer(memoryview(plane), np.uint8).reshape(self._size_px, plane.line_size)
+            pixels[:, :, channel] = rows[:, : self._size_px]
         return np.ascontiguousarray(turn_upright(pixels, display_matrix(frame)))
 
 

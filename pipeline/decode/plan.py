@@ -120,7 +120,7 @@ def is_worth_it(config: SamplingConfig, fps: float) -> bool:
     """Whether enough frames are unwanted for a plan to pay."""
     steps = config.stride_s * config.sample_fps
     times_coincide = math.isclose(steps, round(steps), abs_tol=1e-6)  # of clips that overlap
-    wanted_fps = config.frames_per_clip / config.stride_s
+    wanted_fps = min(config.frames_per_clip, config.clip_duration_s * fps + 1) / config.stride_s
     wanted_fps = min(wanted_fps, config.sample_fps) if times_coincide else wanted_fps
     return wanted_fps < WORTH_SHARE * fps and config.clip_duration_s <= MAX_OVERLAP * config.stride_s
 

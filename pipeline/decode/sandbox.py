@@ -19,7 +19,7 @@ from pipeline.decode.sampling import SamplingConfig
 from pipeline.decode.wire import Message, ProtocolError, clip_from, info_from
 from pipeline.errors import SoraError
 
-START_WAITS_S = (0.1, 0.3, 1.0, 3.0)
+START_WAITS_S = (0.1, 0.3, 1.0, 3.0, 10.0)  # a machine short of memory kills for a while what starts on it
 MIN_SLOT_BYTES = 1 << 20  # five clips of 16 x 64 x 64; a larger clip starts a new child once
 
 T = TypeVar("T")
