@@ -176,9 +176,10 @@ def test_the_next_wanted_time_is_the_first_of_all_clips() -> None:
 @pytest.mark.parametrize(
     ("frames_per_clip", "sample_fps", "stride_s", "expected"),
     [
-        (16, 16.0, 1.0, True),
-        (16, 16.0, 0.5, True),  # two clips at a time, that want the same frames
-        (16, 16.0, 0.47, False),  # that want others
+        (16, 16.0, 1.0, False),
+        (16, 16.0, 2.0, True),
+        (16, 8.0, 1.0, True),  # two clips at a time, that want the same frames
+        (16, 8.0, 0.99, False),  # that want others
         (16, 25.0, 0.64, False),
         (16, 25.0, 2.0, True),
         (16, 24.0, 0.2, False),
