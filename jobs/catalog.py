@@ -1,7 +1,8 @@
 """List a corpus, probe what is new or changed, and commit it to `videos`.
 
 Unchanged objects are not read again; changed ones get a new version; vanished ones are marked, not forgotten. What is
-video is decided by content; what cannot be probed becomes a row of `failures` with its reason.
+video is decided by content; what cannot be probed becomes a row of `failures` with its reason. With --preview, every
+video is read once in full: how much moves, where shots may change, and digests that find duplicates.
 """
 
 import sys
@@ -30,6 +31,7 @@ def catalog(job: Job, config: CatalogConfig) -> Answer:
             config, run_key=record.run_key, ds=job.ds, connect=connect, on_progress=job.console.on_progress
         )
         record.counts = {name: value for name, value in asdict(counts).items() if isinstance(value, int)}
+        record.bytes_read = counts.preview_bytes if config.preview else None
     unmatched = counts.unmatched_labels
     if unmatched:
         job.console.note(f"{len(unmatched)} labelled paths are not in the corpus, the first: {unmatched[0]}")
@@ -38,9 +40,13 @@ def catalog(job: Job, config: CatalogConfig) -> Answer:
         f"{counts.unchanged} unchanged, {counts.vanished} vanished; {counts.failed} failures, {counts.ignored} other "
         f"objects ignored"
     )
+    if config.preview:
+        text += f"; {counts.previewed} previewed from {counts.preview_bytes / 1e6:.1f} MB, {counts.preview_failed} not"
     if counts.labelled:
         text += f"; {counts.labelled} labels of {counts.distinct_labels} kinds"
-    return Answer(asdict(counts), text, job.exit_code(counts.failed, counts.new + counts.changed))
+    code = job.exit_code(counts.failed, counts.new + counts.changed)
+    code = max(code, job.exit_code(counts.preview_failed, counts.previewed + counts.preview_failed))
+    return Answer(asdict(counts), text, code)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -94,6 +94,19 @@ def distinct_keys(rows: pa.Table, columns: Iterable[str]) -> set[Key]:
     return {tuple(str(row[name]) for name in names) for row in distinct.to_pylist()}
 
 
+def row_keys(rows: pa.Table, columns: Iterable[str]) -> list[Key]:
+    """The values of some columns of each row, as text."""
+    values = [[str(value) for value in rows[column].to_pylist()] for column in columns]
+    return list(zip(*values, strict=True))
+
+
+def has_rows(root: str, name: str, file: DataFile, where: pc.Expression) -> bool:
+    """Whether a file holds rows that a filter selects."""
+    filesystem, base = storage.arrow_filesystem(table_uri(root, name))
+    one = pads.dataset(f"{base}/{file.path}", filesystem=filesystem, format="parquet")
+    return bool(storage.retried(lambda: one.count_rows(filter=where)))
+
+
 def _of_partition(rows: pa.Table, value: Mapping[str, object]) -> pa.Table:
     for column in value:
         rows = rows.filter(pc.equal(rows[column], pa.scalar(value[column], rows.schema.field(column).type)))

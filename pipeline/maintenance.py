@@ -25,7 +25,7 @@ MIN_KEEP_HOURS = 1  # a written file waits for its commit for seconds, and never
 MAX_KEEP_HOURS = 168  # a checkpoint of the log forgets after a week which files were taken out, and when
 MAX_TARGET_BYTES = 512 << 20
 _MAX_ROWS_A_FILE = 1_000_000  # bounds the memory of tables whose rows compress to next to nothing
-_CATALOG_STAGE = "probe"
+_CATALOG_STAGES = ["probe", "preview"]
 _MAX_PASSES = 20
 _READERS = 16  # footers are small: the wait is for the store
 
@@ -122,7 +122,7 @@ def rollback(root: str, run_key: str) -> RolledBack:
     of_run = pc.field("run_key") == run_key
     taken = RolledBack(
         features=_take_out(root, "features", of_run),
-        failures=_take_out(root, "failures", of_run & (pc.field("stage") != _CATALOG_STAGE)),
+        failures=_take_out(root, "failures", of_run & ~pc.field("stage").isin(_CATALOG_STAGES)),
     )
     if not (jobs or taken.features or taken.failures):
         raise _unknown_run(root, run_key)

@@ -26,9 +26,12 @@ VIDEOS = pa.schema(
         pa.field("num_frames_source", pa.string()),  # container | estimated
         pa.field("rotation_deg", pa.int32()),
         pa.field("has_audio", pa.bool_()),
-        pa.field("content_digest", pa.string()),
+        pa.field("content_digest", pa.string()),  # 32 hex of the coded video; null: not previewed
         pa.field("status", pa.string(), nullable=False),  # ok | failed | superseded | vanished
         pa.field("cataloged_at", _TIMESTAMP),
+        pa.field("motion_score", pa.float64()),  # key pictures' worth of change a second
+        pa.field("cut_candidates_s", pa.list_(pa.field("element", pa.float64()))),
+        pa.field("perceptual_digest", pa.string()),  # 16 hex; compare by the bits that differ
     ]
 )
 
@@ -73,7 +76,7 @@ FAILURES = pa.schema(
         pa.field("video_id", pa.string(), nullable=False),
         pa.field("uri", pa.string(), nullable=False),
         pa.field("version", pa.string(), nullable=False),
-        pa.field("stage", pa.string(), nullable=False),  # probe | decode
+        pa.field("stage", pa.string(), nullable=False),  # probe | preview | decode
         pa.field("error_class", pa.string(), nullable=False),  # errors.ERROR_CLASSES
         pa.field("message", pa.string()),  # at most MAX_MESSAGE_BYTES
         pa.field("attempts", pa.int32(), nullable=False),

@@ -8,37 +8,33 @@ Two writers that commit at once carry the same n + 1: one wins, the other loads 
 
 import functools
 import json
-import random
-import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.dataset as pads
-from deltalake import CommitProperties, DeltaTable, Transaction
-from deltalake.exceptions import DeltaError, TableNotFoundError
+from deltalake import CommitProperties, DeltaTable, Field, Schema, Transaction
+from deltalake.exceptions import TableNotFoundError
 from deltalake.transaction import AddAction, RemoveAction
 
-from pipeline import datafiles, schema, storage
+from pipeline import datafiles, races, schema, storage
 from pipeline.crashpoints import crash_point
 from pipeline.datafiles import DataFile, Key, table_uri
-from pipeline.errors import CommitConflictError, TableError
-from pipeline.s3_client import store_errors
+from pipeline.errors import TableError
 
 _APP = "sora"
-_MAX_COMMIT_ATTEMPTS = 40  # four writers racing for 20 keys needed at most 9
-_MAX_WAIT_S = 2.0
 
 
 def create_missing(root: str) -> None:
-    """Create the tables a root does not have yet; existing ones are left as they are."""
+    """Create the tables a root does not have yet; existing ones get the columns that schema.py has grown by."""
     for name, columns in schema.TABLES.items():
         location, options = storage.delta_location(table_uri(root, name))
         create = functools.partial(DeltaTable.create, location, schema=columns, mode="ignore", name=name)
         partition_by = schema.PARTITIONS.get(name)
-        storage.retried(functools.partial(create, partition_by=partition_by, storage_options=options))
+        state = storage.retried(functools.partial(create, partition_by=partition_by, storage_options=options))
+        if _lacking(state, columns):
+            _grow(root, name)
 
 
 def open_table(root: str, name: str) -> DeltaTable:
@@ -96,7 +92,7 @@ class TableWriter:
             CommitConflictError: other writers won every attempt; the files stay invisible.
         """
         waiting = [file for file in files if file.num_rows]
-        for attempt in range(_MAX_COMMIT_ATTEMPTS):
+        for attempt in range(races.MAX_ATTEMPTS):
             if not waiting:
                 return 0
             state = open_table(self._root, self._name)
@@ -111,9 +107,9 @@ class TableWriter:
                     self._disjoint_up_to += 1
                 break
             if waiting:
-                _wait(attempt)
+                races.wait(attempt)
         else:
-            raise _lost_every_race(self._root, self._name)
+            raise races.lost(self._name, table_uri(self._root, self._name))
         return sum(file.num_rows for file in waiting)
 
 
@@ -145,9 +141,9 @@ def replace(root: str, name: str, where: pc.Expression, rows: Callable[[pa.Table
     Raises:
         CommitConflictError: other writers won every attempt; nothing has changed.
     """
-    for attempt in range(_MAX_COMMIT_ATTEMPTS):
+    for attempt in range(races.MAX_ATTEMPTS):
         state = open_table(root, name)
-        touched = [file for file in datafiles.files(name, state) if _has_rows(root, name, file, where)]
+        touched = [file for file in datafiles.files(name, state) if datafiles.has_rows(root, name, file, where)]
         before = [datafiles.read(root, name, file) for file in touched]
         nothing = schema.TABLES[name].empty_table()
         taken = pa.concat_tables([nothing, *(part.filter(where) for part in before)])
@@ -158,8 +154,8 @@ def replace(root: str, name: str, where: pc.Expression, rows: Callable[[pa.Table
             return
         if _try_commit(state, name, added, removed=touched):
             return
-        _wait(attempt)
-    raise _lost_every_race(root, name)
+        races.wait(attempt)
+    raise races.lost(name, table_uri(root, name))
 
 
 def swap(
@@ -174,15 +170,15 @@ def swap(
     Raises:
         CommitConflictError: other writers won every attempt; nothing has changed.
     """
-    for attempt in range(_MAX_COMMIT_ATTEMPTS):
+    for attempt in range(races.MAX_ATTEMPTS):
         state = open_table(root, name)
         there = {file.path for file in datafiles.files(name, state)}
         if not there.issuperset(file.path for file in removed):
             return bool(added) and there.issuperset(file.path for file in added)  # True: the response was lost
         if _try_commit(state, name, added, removed=removed, changed=changed):
             return True
-        _wait(attempt)
-    raise _lost_every_race(root, name)
+        races.wait(attempt)
+    raise races.lost(name, table_uri(root, name))
 
 
 def upsert(root: str, name: str, rows: pa.Table) -> None:
@@ -191,48 +187,39 @@ def upsert(root: str, name: str, rows: pa.Table) -> None:
     keys = datafiles.distinct_keys(rows, columns)
 
     def merged(taken: pa.Table) -> pa.Table:
-        others = taken.filter(pa.array([key not in keys for key in _row_keys(taken, columns)], pa.bool_()))
+        others = taken.filter(pa.array([key not in keys for key in datafiles.row_keys(taken, columns)], pa.bool_()))
         return pa.concat_tables([others, rows.select(others.column_names).cast(others.schema)])
 
     replace(root, name, pc.field(columns[0]).isin(rows[columns[0]].unique()), merged)
 
 
-def set_column(root: str, name: str, keys: Sequence[Key], column: str, value: str) -> None:
-    """Set one column of the rows with the given schema.KEYS, in one commit."""
-    columns, wanted = schema.KEYS[name], set(keys)
+def set_columns(root: str, name: str, values: Mapping[Key, Mapping[str, Any]]) -> None:
+    """Set some columns of the rows with the given schema.KEYS, in one commit; rows that are not there are not made."""
+    columns = schema.KEYS[name]
 
     def changed(taken: pa.Table) -> pa.Table:
-        old = taken[column].to_pylist()
-        is_wanted = [key in wanted for key in _row_keys(taken, columns)]
-        new = [value if hit else kept for hit, kept in zip(is_wanted, old, strict=True)]
-        place = taken.column_names.index(column)
-        return taken.set_column(place, taken.schema.field(column), pa.array(new, taken.schema.field(column).type))
+        keyed = zip(datafiles.row_keys(taken, columns), taken.to_pylist(), strict=True)
+        return pa.Table.from_pylist([{**row, **values.get(key, {})} for key, row in keyed], schema.TABLES[name])
 
-    if wanted:
-        replace(root, name, pc.field(columns[0]).isin(pa.array(sorted({key[0] for key in wanted}))), changed)
+    if values:
+        replace(root, name, pc.field(columns[0]).isin(pa.array(sorted({key[0] for key in values}))), changed)
 
 
-def _row_keys(rows: pa.Table, columns: Sequence[str]) -> list[Key]:
-    values = [[str(value) for value in rows[column].to_pylist()] for column in columns]
-    return list(zip(*values, strict=True))
+def _lacking(state: DeltaTable, columns: pa.Schema) -> list[Field]:
+    there = {field.name for field in state.schema().fields}
+    return [field for field in Schema.from_arrow(columns).fields if field.name not in there]
 
 
-def _has_rows(root: str, name: str, file: DataFile, where: pc.Expression) -> bool:
-    filesystem, base = storage.arrow_filesystem(table_uri(root, name))
-    one = pads.dataset(f"{base}/{file.path}", filesystem=filesystem, format="parquet")
-    return bool(storage.retried(lambda: one.count_rows(filter=where)))
-
-
-def _wait(attempt: int) -> None:
-    time.sleep(random.uniform(0, min(_MAX_WAIT_S, 0.05 * 2**attempt)))
-
-
-def _lost_every_race(root: str, name: str) -> CommitConflictError:
-    return CommitConflictError(
-        f"Other writers won {_MAX_COMMIT_ATTEMPTS} races for table `{name}`.",
-        where=table_uri(root, name),
-        cure="run the same command again; what is committed is not done twice",
-    )
+def _grow(root: str, name: str) -> None:
+    """Add to the log's schema what it lacks: who reads by the log does not see those columns of the files otherwise."""
+    for attempt in range(races.MAX_ATTEMPTS):
+        state = open_table(root, name)
+        lacking = _lacking(state, schema.TABLES[name])
+        assert all(field.nullable for field in lacking), f"`{name}` may only grow by nullable columns, got {lacking}"
+        if not lacking or races.is_won(functools.partial(state.alter.add_columns, lacking)):
+            return
+        races.wait(attempt)
+    raise races.lost(name, table_uri(root, name))
 
 
 def _try_commit(
@@ -244,21 +231,11 @@ def _try_commit(
     properties = CommitProperties(app_transactions=[Transaction(_APP, transaction(state) + 1)])
     partition_by = schema.PARTITIONS.get(name)
     crash_point("before_log_entry")
-    try:
-        with store_errors():
-            columns = state.schema()
-            state.create_write_transaction(actions, "append", columns, partition_by, commit_properties=properties)
-    except (DeltaError, OSError) as e:
-        if not _is_conflict(e):
-            raise
+    commit = functools.partial(state.create_write_transaction, actions, "append", state.schema(), partition_by)
+    if not races.is_won(functools.partial(commit, commit_properties=properties)):
         return False
     crash_point("after_log_entry")
     return True
-
-
-def _is_conflict(error: Exception) -> bool:
-    text = str(error).lower()
-    return "concurrent" in text or "conflict" in text or storage.is_passing_fault(error)
 
 
 def _is_committed(state: DeltaTable, name: str, files: Sequence[DataFile]) -> bool:
@@ -275,7 +252,7 @@ def _without_committed_keys(root: str, name: str, state: DeltaTable, files: Sequ
             kept.append(file)
         elif left:
             rows = datafiles.read(root, name, file)
-            mask = pa.array([key in left for key in _row_keys(rows, schema.KEYS[name])])
+            mask = pa.array([key in left for key in datafiles.row_keys(rows, schema.KEYS[name])])
             kept += datafiles.write(root, name, rows.filter(mask))
     return kept
 

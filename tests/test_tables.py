@@ -10,11 +10,12 @@ import polars
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
+from deltalake import DeltaTable, write_deltalake
 from deltalake.exceptions import DeltaError
 
 from benchmarks.faults.proxy import FaultProxy
 from benchmarks.faults.schedule import FaultRates
-from pipeline import datafiles, schema, storage, tables
+from pipeline import datafiles, races, schema, storage, tables
 from pipeline.errors import TableError
 from pipeline.s3_client import store_errors
 from tests.support.s3_server import S3Server
@@ -46,6 +47,28 @@ def test_creating_twice_keeps_what_is_there(root: str) -> None:
     tables.append_rows(root, "features", [feature_row("a", 0)])
     tables.create_missing(root)
     assert tables.read(root, "features").num_rows == 1
+
+
+def test_a_table_from_before_gets_the_columns_it_lacks_and_keeps_its_rows(root: str) -> None:
+    new = ("motion_score", "cut_candidates_s", "perceptual_digest")
+    before = pa.schema([field for field in schema.VIDEOS if field.name not in new])
+    place = storage.join(root, "before")
+    location, options = storage.delta_location(datafiles.table_uri(place, "videos"))
+    DeltaTable.create(location, schema=before, name="videos", storage_options=options)
+    row = {"video_id": "a", "uri": "u", "version": "1", "status": "ok"}
+    nulls = dict.fromkeys(before.names)
+    write_deltalake(location, pa.Table.from_pylist([nulls | row], before), mode="append", storage_options=options)
+    stale = tables.open_table(place, "videos")
+    tables.create_missing(place)
+    tables.create_missing(place)
+    assert tables.open_table(place, "videos").version() == stale.version() + 1, "grown once"
+    assert not races.is_won(lambda: stale.create_write_transaction([], "append", stale.schema()))
+    late = {**row, "video_id": "b", "motion_score": 1.5, "cut_candidates_s": [0.5, 2.0]}
+    assert tables.append_rows(place, "videos", [row, late]) == 1, "the key of the old row is known"
+    tables.set_columns(place, "videos", {("a", "1"): {"motion_score": 2.5}})
+    frame = polars.scan_delta(location, storage_options=options).select("video_id", *new).sort("video_id").collect()
+    assert frame.rows() == [("a", 2.5, None, None), ("b", 1.5, [0.5, 2.0], None)]
+    assert tables.read(place, "videos", ["status"])["status"].to_pylist() == ["ok", "ok"]
 
 
 def test_a_file_no_commit_names_is_invisible(root: str) -> None:
@@ -96,7 +119,7 @@ def test_every_filter_finds_its_rows(root: str) -> None:
 def test_merged_rows_replace_and_updated_columns_leave_the_rest(root: str) -> None:
     first = {"video_id": "a", "uri": "u", "version": "1", "status": "ok", "codec": "h264"}
     tables.append_rows(root, "videos", [first, {**first, "video_id": "b"}])
-    tables.set_column(root, "videos", [("a", "1")], "status", "vanished")
+    tables.set_columns(root, "videos", {("a", "1"): {"status": "vanished"}})
     rows = tables.read(root, "videos", ["video_id", "status", "codec"]).sort_by("video_id").to_pylist()
     assert [tuple(row.values()) for row in rows] == [("a", "vanished", "h264"), ("b", "ok", "h264")]
     complete = {name: {**first, "codec": "vp9"}.get(name) for name in schema.VIDEOS.names}

@@ -1,6 +1,7 @@
 """Bucket -> rows of `videos`: list, compare with what is known, probe what is new or changed, commit.
 
 listing --ListingDiff--> changes --Ray Data, Prober--> outcomes --> videos | failures | ignored
+videos without a preview, where one is asked for --Ray Data, Previewer--> their rows of `videos` | failures
 """
 
 import itertools
@@ -15,9 +16,10 @@ import pyarrow.compute as pc
 import ray
 
 from pipeline import schema, storage, tables
-from pipeline.corpus import labels as labelling
+from pipeline.corpus import labels as labelling, previews
 from pipeline.corpus.config import CatalogConfig
 from pipeline.corpus.listing import Change, Known, ListingDiff, is_below
+from pipeline.corpus.previewer import PREVIEW_COLUMNS, Previewer
 from pipeline.corpus.prober import MEDIA_COLUMNS, Prober
 from pipeline.decode.clips import DECODER_VERSION, map_with_actors
 from pipeline.errors import CorpusError
@@ -26,6 +28,8 @@ from pipeline.progress import OnProgress, Progress, unwatched
 _CHANGES_A_ROUND = 20_000  # bounds what the driver holds of one probing round; 20,000 rows are about 6 MB
 _LISTED_A_REPORT = 5_000  # S3 lists some 5,000 objects a second
 _PROBES_A_TASK = 32  # about 0.2 s of probing local files, so that a task's overhead is small and progress is seen
+_PREVIEWS_A_TASK = 8  # whole files are read: few a task, so that a large one holds up little
+_COMMIT_EVERY_S, _MAX_COMMIT_SHARE = 5.0, 0.05  # committing rewrites files: a large table waits longer between two
 
 _PROBED = pa.schema(
     [
@@ -50,6 +54,9 @@ class CatalogCounts:
     vanished: int = 0
     failed: int = 0
     ignored: int = 0
+    previewed: int = 0
+    preview_failed: int = 0
+    preview_bytes: int = 0
     labelled: int = 0
     distinct_labels: int = 0
     unmatched_labels: list[str] = field(default_factory=list)
@@ -69,8 +76,8 @@ def catalog(
         config: Corpus, root and labels.
         run_key: Written into the rows of `failures`.
         ds: Logical date, likewise.
-        connect: Starts or joins Ray; called only when something has to be probed.
-        on_progress: Told after every batch of probed objects.
+        connect: Starts or joins Ray; called only when something has to be probed or previewed.
+        on_progress: Told after every batch of probed or previewed objects.
     Raises:
         ConfigError: the root cannot be written, or the labels are wrong.
         CorpusError: the corpus cannot be listed or holds nothing.
@@ -99,6 +106,12 @@ def catalog(
     counts.labelled, counts.distinct_labels = len(matched), len({label.label for label in matched})
     if wanted_labels:
         labelling.commit(root, matched, source=config.labels or f"folders:{corpus}")
+    if config.preview:
+        pending = previews.lacking(root, corpus, retry_failed=config.retry_failed)
+        for start in range(0, pending.num_rows, _CHANGES_A_ROUND):
+            connect()
+            videos = pending.slice(start, _CHANGES_A_ROUND)
+            _preview_and_commit(root, videos, counts, run_key=run_key, ds=ds, on_progress=on_progress)
     return counts
 
 
@@ -149,6 +162,28 @@ class _ProbeBatch:
         return pa.Table.from_pylist([{**row, **self._prober.probe(row)} for row in rows], schema=_PROBED)
 
 
+class _PreviewBatch:
+    """The Ray actor around a Previewer."""
+
+    def __init__(self) -> None:
+        self._previewer = Previewer()
+
+    def __call__(self, batch: pa.Table) -> pa.Table:
+        rows = [{**row, **self._previewer.preview(row)} for row in batch.to_pylist()]
+        return pa.Table.from_pylist(rows, schema=previews.PREVIEWED)
+
+
+def _preview_and_commit(
+    root: str, videos: pa.Table, counts: CatalogCounts, *, run_key: str, ds: date, on_progress: OnProgress
+) -> None:
+    for done, rows in _mapped(videos, _PreviewBatch, _PREVIEWS_A_TASK):
+        num_failed = previews.commit(root, rows, run_key=run_key, ds=ds)
+        counts.preview_failed += num_failed
+        counts.previewed += rows.num_rows - num_failed
+        counts.preview_bytes += pc.sum(rows["bytes_read"], min_count=0).as_py()
+        on_progress(Progress("preview", done, videos.num_rows, counts.preview_failed, "videos"))
+
+
 def _probe_and_commit(
     root: str,
     batch: Sequence[Change],
@@ -164,7 +199,8 @@ def _probe_and_commit(
     _set_status(
         root, {change.video_id: change.replaces for change in batch if change.replaces is not None}, "superseded"
     )
-    for done, rows in _probed(batch, attempts):
+    pending = pa.Table.from_pylist([_pending_row(change, attempts) for change in batch], schema=_PROBED)
+    for done, rows in _mapped(pending, _ProbeBatch, _PROBES_A_TASK):
         outcomes = rows["outcome"].to_pylist()
         counts.failed += outcomes.count("failure")
         counts.ignored += outcomes.count("ignored")
@@ -177,20 +213,20 @@ def _probe_and_commit(
                 counts.changed += not is_new
 
 
-def _probed(batch: Sequence[Change], attempts: Mapping[tuple[str, str], int]) -> Iterator[tuple[int, pa.Table]]:
-    """Probe a batch with Ray Data; results come out every few seconds, in any order."""
-    rows = [_pending_row(change, attempts) for change in batch]
-    pending = pa.Table.from_pylist(rows, schema=_PROBED)
-    blocks = [pending.slice(start, _PROBES_A_TASK) for start in range(0, len(rows), _PROBES_A_TASK)]
-    results = map_with_actors(blocks, _ProbeBatch, (), num_actors=int(ray.cluster_resources().get("CPU", 1)))
+def _mapped(rows: pa.Table, worker: type, rows_a_task: int) -> Iterator[tuple[int, pa.Table]]:
+    """Map rows with Ray Data; (rows done so far, the latest) come out every few seconds, in any order."""
+    blocks = [rows.slice(start, rows_a_task) for start in range(0, rows.num_rows, rows_a_task)]
+    results = map_with_actors(blocks, worker, (), num_actors=int(ray.cluster_resources().get("CPU", 1)))
     waiting: list[pa.Table] = []
-    done, last_s = 0, time.monotonic()
+    done, last_s, wait_s = 0, time.monotonic(), _COMMIT_EVERY_S
     for result in results.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
         waiting.append(result)
         done += result.num_rows
-        if time.monotonic() - last_s > 5:
+        ready_s = time.monotonic()
+        if ready_s - last_s > wait_s:
             yield done, pa.concat_tables(waiting)
             waiting, last_s = [], time.monotonic()
+            wait_s = max(_COMMIT_EVERY_S, (last_s - ready_s) / _MAX_COMMIT_SHARE)
     if waiting:
         yield done, pa.concat_tables(waiting)
 
@@ -236,21 +272,20 @@ def _commit_probed(root: str, rows: pa.Table, *, run_key: str, ds: date) -> None
 
 
 def _put_videos(root: str, rows: Sequence[dict[str, Any]]) -> None:
-    """Append new versions; replace rows of versions that are in the table already (they had vanished or failed)."""
+    """Append new versions; of those in the table already (they had vanished or failed) the preview stays."""
     if not rows:
         return
     ids = pa.array([row["video_id"] for row in rows], pa.string())
     there = tables.read(root, "videos", ["video_id", "version"], pc.field("video_id").isin(ids)).to_pylist()
     keys = {(row["video_id"], row["version"]) for row in there}
-    again = [row for row in rows if (row["video_id"], row["version"]) in keys]
     tables.append_rows(root, "videos", [row for row in rows if (row["video_id"], row["version"]) not in keys])
-    if again:
-        complete = [{name: row.get(name) for name in schema.VIDEOS.names} for row in again]
-        tables.upsert(root, "videos", pa.Table.from_pylist(complete, schema=schema.VIDEOS))
+    columns = [name for name in schema.VIDEOS.names if name not in PREVIEW_COLUMNS]
+    again = {(row["video_id"], row["version"]): {name: row[name] for name in columns} for row in rows}
+    tables.set_columns(root, "videos", {key: again[key] for key in keys & again.keys()})
 
 
 def _set_status(root: str, versions: Mapping[str, str], status: str) -> None:
-    tables.set_column(root, "videos", list(versions.items()), "status", status)
+    tables.set_columns(root, "videos", {version: {"status": status} for version in versions.items()})
 
 
 def _videos_below(root: str, corpus: str) -> list[str]:

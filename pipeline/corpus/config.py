@@ -18,4 +18,6 @@ class CatalogConfig:
     labels_from_folders: bool = False
     """Take the first folder below the corpus as the label of each video in it."""
     retry_failed: bool = False
-    """Probe unchanged objects again whose probe failed."""
+    """Probe unchanged objects again whose probe failed; with --preview, also what failed there."""
+    preview: bool = False
+    """Take a first look at every video that lacks one: reads it in full, decodes five pictures; see the glossary."""

@@ -22,11 +22,12 @@ import numpy as np
 from pipeline.decode.confinement import allow_cpu, confine
 from pipeline.decode.limits import DecodeLimits
 from pipeline.decode.opening import out_of_memory
+from pipeline.decode.preview import preview
 from pipeline.decode.probe import probe
 from pipeline.decode.reader import read_clips
 from pipeline.decode.records import Clip
 from pipeline.decode.sampling import SamplingConfig
-from pipeline.decode.wire import BLOCK_BYTES, PTS_DTYPE, Message, receive, send
+from pipeline.decode.wire import BLOCK_BYTES, PTS_DTYPE, Message, preview_message, receive, send
 from pipeline.errors import DecodeError
 
 MAX_BLOCKS = 16  # 4 MiB: the index at one end of a file and the frames at the other stay in reach of each other
@@ -139,6 +140,9 @@ def _do(job: Message, caller: Caller, limits: DecodeLimits) -> None:
     source = cast(BinaryIO, RemoteFile(caller, job.fields["size_bytes"], job.payload))
     if job.type == "probe":
         send(caller.sock, Message("info", asdict(probe(source, limits))))
+        return
+    if job.type == "preview":
+        send(caller.sock, preview_message(preview(source, limits)))
         return
     for clip in read_clips(source, SamplingConfig(**job.fields["config"]), limits):
         caller.give(clip)

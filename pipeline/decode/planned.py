@@ -7,11 +7,11 @@ from fractions import Fraction
 
 import av.error
 from av.container import InputContainer
-from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from pipeline.decode import bitstream
+from pipeline.decode.demuxing import VideoPacket
 from pipeline.decode.limits import DecodeLimits
 from pipeline.decode.opening import is_out_of_memory
 from pipeline.decode.plan import Clock, Coded, Decode, Pass, PlanError, Restart, Seek, is_worth_it, plan
@@ -97,7 +97,7 @@ class _Execution:
             )
             yield Coded(packet.pts, packet.dts, packet.duration, packet.size, is_restart, packet)
 
-    def _next_packet(self) -> "Packet[VideoStream] | None":
+    def _next_packet(self) -> "VideoPacket | None":
         try:
             packet = next(self._packets, None)
         except av.error.FFmpegError as e:
@@ -130,7 +130,7 @@ class _Execution:
         self._is_sent = True
         yield from self._out(coded.packet)
 
-    def _out(self, packet: "Packet[VideoStream] | None") -> Iterator[Placed]:
+    def _out(self, packet: "VideoPacket | None") -> Iterator[Placed]:
         try:
             frames = self._codec.decode(packet)
         except av.error.FFmpegError as e:

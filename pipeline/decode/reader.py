@@ -14,13 +14,13 @@ from typing import BinaryIO
 
 import av.error
 from av.container import InputContainer
-from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from pipeline.decode.assembly import ClipAssembler, Picture
+from pipeline.decode.demuxing import all_packets
 from pipeline.decode.limits import DecodeLimits
-from pipeline.decode.opening import container_is_out_of_memory, is_out_of_memory, open_video, out_of_memory
+from pipeline.decode.opening import is_out_of_memory, open_video, out_of_memory
 from pipeline.decode.picture import Squarer
 from pipeline.decode.plan import PlanError
 from pipeline.decode.planned import can_plan, planned_frames
@@ -33,7 +33,6 @@ from pipeline.errors import DecodeError
 __all__ = ["Clip", "read_clips"]
 
 _log = logging.getLogger(__name__)
-MAX_DEMUX_ERRORS = 16  # in a row, without a packet between them: some demuxers repeat one error for ever
 
 
 def read_clips(source: BinaryIO, config: SamplingConfig, limits: DecodeLimits) -> Iterator[Clip]:
@@ -121,6 +120,9 @@ class _Tally:
     corrupt_frames: int = 0
     demux_errors: int = 0
 
+    def note_demux_error(self) -> None:
+        self.demux_errors += 1
+
     def __str__(self) -> str:
         return (
             f"{self.frames} good frames, {self.corrupt_frames} corrupt frames, "
@@ -185,7 +187,7 @@ def _check_limits(num_pixels: int, tally: _Tally, end_s: float, limits: DecodeLi
 
 
 def _good_frames(container: InputContainer, stream: VideoStream, tally: _Tally) -> Generator[VideoFrame]:
-    for packet in _packets(container, stream, tally):
+    for packet in all_packets(container, stream, tally.note_demux_error):
         if packet and packet.is_corrupt:  # the container lost a part of it, or what came before it
             tally.corrupt_packets += 1
         try:
@@ -200,20 +202,3 @@ def _good_frames(container: InputContainer, stream: VideoStream, tally: _Tally) 
                 tally.corrupt_frames += 1
             else:
                 yield frame
-
-
-def _packets(container: InputContainer, stream: VideoStream, tally: _Tally) -> Iterator["Packet[VideoStream] | None"]:
-    """Packets to the end of the file and past errors of the container; the last is the one that flushes the decoder."""
-    errors_in_a_row = 0
-    while errors_in_a_row < MAX_DEMUX_ERRORS:
-        try:
-            for packet in container.demux(stream):
-                errors_in_a_row = 0
-                yield packet
-            return
-        except av.error.FFmpegError as e:
-            if container_is_out_of_memory(e):
-                raise
-            errors_in_a_row += 1
-            tally.demux_errors += 1
-    yield None

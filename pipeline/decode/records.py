@@ -1,4 +1,4 @@
-"""What decoding yields: facts about a video, and clips of it."""
+"""What decoding yields: facts about a video, a first look at it, and clips of it."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -26,6 +26,22 @@ class VideoInfo:
     num_frames_source: Literal["container", "estimated"]
     rotation_deg: Literal[0, 90, 180, 270]
     has_audio: bool
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What the packets and a few key frames of a video say; None where they cannot say it.
+
+    motion_score is key pictures' worth of change a second, 0 for a still; cut_candidates_s are seconds after the
+    first shown frame, strictly increasing: see `pipeline.decode.packets`. content_digest is 32 hex digits
+    over the coded video, whatever container, name, tags or sound are around it. perceptual_digest is 16 hex digits:
+    see `pipeline.decode.perceptual`.
+    """
+
+    motion_score: float | None
+    cut_candidates_s: tuple[float, ...] | None
+    content_digest: str
+    perceptual_digest: str | None
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,9 @@ from typing import Any, BinaryIO, Self, TypeVar
 from pipeline.decode.job import Job
 from pipeline.decode.limits import DecodeLimits
 from pipeline.decode.process import DecoderProcess, broken_protocol
-from pipeline.decode.records import Clip, VideoInfo
+from pipeline.decode.records import Clip, Preview, VideoInfo
 from pipeline.decode.sampling import SamplingConfig
-from pipeline.decode.wire import Message, ProtocolError, clip_from, info_from
+from pipeline.decode.wire import Message, ProtocolError, clip_from, info_from, preview_from
 from pipeline.errors import SoraError
 
 START_WAITS_S = (0.1, 0.3, 1.0, 3.0, 10.0)  # a machine short of memory kills for a while what starts on it
@@ -64,10 +64,17 @@ class Sandbox:
         Raises:
             DecodeError: any class but partial.
         """
-        facts = list(self._run("probe", {}, source, MIN_SLOT_BYTES, lambda message: info_from(message, self._limits)))
-        if len(facts) != 1:
-            raise broken_protocol(ProtocolError(f"{len(facts)} answers to a probe"))
-        return facts[0]
+        return self._ask("probe", source, info_from)
+
+    def preview(self, source: BinaryIO) -> Preview:
+        """A first look at a video, as `pipeline.decode.preview.preview` takes it.
+
+        Args:
+            source: Seekable binary file holding one container; its name is never looked at.
+        Raises:
+            DecodeError: any class but partial.
+        """
+        return self._ask("preview", source, preview_from)
 
     def read_clips(self, source: BinaryIO, config: SamplingConfig) -> Iterator[Clip]:
         """The clips of a video, as `pipeline.decode.reader.read_clips` yields them, bit for bit.
@@ -95,6 +102,13 @@ class Sandbox:
         if self._child:
             self._child.close()
         self._child, self._num_jobs, self._is_busy = None, 0, False
+
+    def _ask(self, kind: str, source: BinaryIO, parse: Callable[[Message, DecodeLimits], T]) -> T:
+        """A job with one answer."""
+        answers = list(self._run(kind, {}, source, MIN_SLOT_BYTES, lambda message: parse(message, self._limits)))
+        if len(answers) != 1:
+            raise broken_protocol(ProtocolError(f"{len(answers)} answers to a {kind}"))
+        return answers[0]
 
     def _run(
         self, kind: str, fields: dict[str, Any], source: BinaryIO, slot_bytes: int, take: Callable[[Message], T]

@@ -1,7 +1,8 @@
 """Messages between the caller and its decoder process: a JSON header, then raw bytes. Never pickle.
 
-caller -> child    probe, clips (a job)        data (bytes it asked for)    free (a slot of shared memory)
-child -> caller    ready, read (offset, length)    info    clip (a filled slot; its pts_s as bytes)    end    error
+caller -> child    probe, preview, clips (a job)    data (bytes it asked for)    free (a slot of shared memory)
+child -> caller    ready, read (offset, length)    info    preview (its cuts as bytes)
+                   clip (a filled slot; its pts_s as bytes)    end    error
 
 Of small messages there are a few a video, and on small videos they are what the process apart costs.
 """
@@ -19,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.decode.limits import FORMATS, DecodeLimits
-from pipeline.decode.records import Clip, VideoInfo
+from pipeline.decode.records import Clip, Preview, VideoInfo
 from pipeline.decode.sampling import TIME_TOLERANCE_S, SamplingConfig, clip_timestamps
 from pipeline.errors import ERROR_CLASSES, DecodeError, ErrorClass
 
@@ -27,6 +28,7 @@ LENGTHS = struct.Struct(">II")
 PTS_DTYPE = np.dtype("<f8")
 MAX_HEADER_BYTES = 64 * 1024  # the largest is an error: three texts of at most 1000 characters each
 BLOCK_BYTES = 256 * 1024  # the child reads its source in such blocks; most of J-HMDB fits in one
+MAX_CUT_CANDIDATES = BLOCK_BYTES // PTS_DTYPE.itemsize  # what one message holds: 24 hours, a cut every 2.6 s
 
 
 class ProtocolError(Exception):
@@ -85,6 +87,40 @@ def info_from(message: Message, limits: DecodeLimits) -> VideoInfo:
     return VideoInfo(**fields)
 
 
+def preview_message(preview: Preview) -> Message:
+    """The message that `preview_from` reads; of too many cut candidates the first ones."""
+    cuts_s = preview.cut_candidates_s
+    fields = {
+        "motion_score": preview.motion_score,
+        "content_digest": preview.content_digest,
+        "perceptual_digest": preview.perceptual_digest,
+        "knows_cuts": cuts_s is not None,
+    }
+    return Message("preview", fields, np.array((cuts_s or ())[:MAX_CUT_CANDIDATES], PTS_DTYPE).tobytes())
+
+
+def preview_from(message: Message, limits: DecodeLimits) -> Preview:
+    """Check what a child claims to have seen of a video; ProtocolError where it could not have."""
+    fields, score = message.fields, message.fields.get("motion_score")
+    _require(score is None or (_is_finite(score) and score >= 0), "an absurd motion_score")
+    _require(_is_hex(fields.get("content_digest"), 32), "a content_digest that is none")
+    perceptual = fields.get("perceptual_digest")
+    _require(perceptual is None or _is_hex(perceptual, 16), "a perceptual_digest that is none")
+    knows_cuts = fields.get("knows_cuts")
+    _require(isinstance(knows_cuts, bool) and (knows_cuts or not message.payload), "cuts that are not known")
+    _require(len(message.payload) % PTS_DTYPE.itemsize == 0, "half a cut")
+    cuts_s = np.frombuffer(message.payload, PTS_DTYPE)
+    # Written so that a NaN fails each of them.
+    _require(bool((cuts_s > 0).all() and (cuts_s <= limits.max_duration_s).all()), "a cut outside the video")
+    _require(bool((cuts_s[1:] > cuts_s[:-1]).all()), "cuts that run backwards")
+    return Preview(
+        motion_score=None if score is None else float(score),
+        cut_candidates_s=tuple(cuts_s.tolist()) if knows_cuts else None,
+        content_digest=fields["content_digest"],
+        perceptual_digest=perceptual,
+    )
+
+
 def clip_from(message: Message, config: SamplingConfig, clip_index: int, frames: NDArray[np.uint8]) -> Clip:
     """Build the clip that must come next; ProtocolError where its times or counts cannot be.
 
@@ -141,6 +177,10 @@ def _require(holds: bool, claim: str) -> None:
 
 def _is_count(value: object, limit: int) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 0 < value <= limit
+
+
+def _is_hex(value: object, num_digits: int) -> bool:
+    return isinstance(value, str) and re.fullmatch(f"[0-9a-f]{{{num_digits}}}", value) is not None
 
 
 def _is_finite(value: object) -> TypeGuard[float]:

@@ -57,7 +57,7 @@ def status(root: str) -> Status:
     connection.execute(
         "CREATE TEMP TABLE open_failures AS SELECT DISTINCT f.video_id, f.version, arg_max(f.error_class, f.attempts) "
         "AS error_class FROM failures f JOIN videos v USING (video_id, version) WHERE v.status IN ('ok', 'failed') "
-        "AND (f.video_id, f.version) NOT IN (SELECT (video_id, version) FROM done) GROUP BY ALL"
+        "AND stage != 'preview' AND (f.video_id, f.version) NOT IN (SELECT (video_id, version) FROM done) GROUP BY ALL"
     )
     missing = rows(
         "SELECT count(*) FROM videos v WHERE status = 'ok' AND NOT EXISTS "

@@ -3,20 +3,25 @@
 import json
 import math
 import socket
+import threading
 
 import numpy as np
 import pytest
 
 from pipeline.decode.limits import DecodeLimits
+from pipeline.decode.records import Preview
 from pipeline.decode.sampling import SamplingConfig
 from pipeline.decode.wire import (
     LENGTHS,
+    MAX_CUT_CANDIDATES,
     PTS_DTYPE,
     Message,
     ProtocolError,
     clip_from,
     error_from,
     info_from,
+    preview_from,
+    preview_message,
     receive,
     send,
 )
@@ -143,6 +148,57 @@ def test_times_that_cannot_be_are_refused(payload: bytes) -> None:
 def test_facts_that_cannot_be_are_refused(lie: dict[str, object]) -> None:
     with pytest.raises(ProtocolError):
         info_from(Message("info", json.loads(json.dumps({**INFO, **lie}))), DecodeLimits())
+
+
+PREVIEW = {"motion_score": 4.5, "content_digest": "0123456789abcdef" * 2, "perceptual_digest": "f" * 16}
+
+
+@pytest.mark.parametrize("cuts_s", [None, (), (0.5, 2.0)])
+def test_a_sound_preview_arrives_as_it_was_sent(cuts_s: tuple[float, ...] | None) -> None:
+    sent = Preview(**PREVIEW, cut_candidates_s=cuts_s)
+    assert preview_from(preview_message(sent), DecodeLimits()) == sent
+    silent = Preview(None, cuts_s, "0" * 32, None)
+    assert preview_from(preview_message(silent), DecodeLimits()) == silent
+
+
+def test_of_too_many_cuts_the_first_ones_arrive() -> None:
+    sent = Preview(**PREVIEW, cut_candidates_s=tuple(float(second) for second in range(1, 40_000)))
+    left, right = socket.socketpair()
+    with left, right:
+        writer = threading.Thread(target=send, args=(left, preview_message(sent)))
+        writer.start()
+        arrived = preview_from(receive(right, timeout_s=5), DecodeLimits())
+        writer.join()
+    assert arrived.cut_candidates_s == tuple(float(second) for second in range(1, MAX_CUT_CANDIDATES + 1))
+
+
+@pytest.mark.parametrize(
+    ("lie", "payload"),
+    [
+        ({"motion_score": -1.0}, b""),
+        ({"motion_score": math.nan}, b""),
+        ({"motion_score": "4"}, b""),
+        ({"content_digest": None}, b""),
+        ({"content_digest": "0" * 31}, b""),
+        ({"content_digest": "'; DROP TABLE videos; --" + "0" * 8}, b""),
+        ({"perceptual_digest": "F" * 16}, b""),
+        ({"perceptual_digest": 7}, b""),
+        ({"knows_cuts": None}, b""),
+        ({"knows_cuts": False}, _packed([1.0])),
+        ({}, _packed([1.0])[:-1]),
+        ({}, _packed([2.0, 1.0])),
+        ({}, _packed([1.0, 1.0])),
+        ({}, _packed([0.0])),
+        ({}, _packed([-1.0, 1.0])),
+        ({}, _packed([1.0, math.nan])),
+        ({}, _packed([1.0, math.inf])),
+        ({}, _packed([1e6])),
+    ],
+)
+def test_a_preview_that_cannot_be_is_refused(lie: dict[str, object], payload: bytes) -> None:
+    fields = json.loads(json.dumps({**PREVIEW, "knows_cuts": True, **lie}))
+    with pytest.raises(ProtocolError):
+        preview_from(Message("preview", fields, payload), DecodeLimits())
 
 
 def test_an_error_text_is_made_short_and_printable() -> None:
