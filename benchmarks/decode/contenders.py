@@ -119,11 +119,11 @@ def _start(name: str) -> Worker:
     if not environment:
         return Worker(name, Path(sys.executable), {})
     python = python_of(environment, requirements)
-    environ = {"LD_LIBRARY_PATH": str(_linked_ffmpeg(python))} if environment == "torchcodec" else {}
+    environ = {"LD_LIBRARY_PATH": str(linked_ffmpeg(python))} if environment == "torchcodec" else {}
     return Worker(name, python, environ)
 
 
-def _linked_ffmpeg(python: Path) -> Path:
+def linked_ffmpeg(python: Path) -> Path:
     """A folder of links by which torchcodec finds the FFmpeg 8 in the wheel of PyAV.
 
     So it decodes with the very libraries that ours does; with the FFmpeg 5.1 of Debian 12 it was 2 to 10 % slower.
