@@ -20,7 +20,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from benchmarks.decode.contenders import linked_ffmpeg as linked_ffmpeg
+from benchmarks.decode.contenders import linked_ffmpeg
 from benchmarks.environments import python_of
 from benchmarks.extract.corpus import paths
 from benchmarks.extract.outcome import Run, Vectors
