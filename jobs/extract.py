@@ -31,11 +31,14 @@ def extract(job: Job, config: ExtractConfig) -> Answer:
             plan, run_key=record.run_key, ds=job.ds, connect=connect, on_progress=job.console.on_progress
         )
         record.counts = {name: value for name, value in asdict(counts).items() if isinstance(value, int)}
+        record.counts |= {f"clips_by_{name}": num_clips for name, num_clips in counts.clips_by_engine.items()}
         record.seconds_by_stage, record.bytes_read = counts.seconds_by_stage, counts.bytes_read
     text = (
         f"model {plan.model.version}: {counts.videos} videos decoded, {counts.clips} vectors added, "
         f"{counts.failed} failed, {counts.partial} partly; {counts.already_done} of {counts.cataloged} were done before"
     )
+    if counts.bytes_stored:
+        text += f"; {counts.bytes_read / 1e6:.1f} MB read of {counts.bytes_stored / 1e6:.1f} MB stored"
     if counts.given_up:
         text += f"; {counts.given_up} failed earlier (--retry-failed takes them again)"
     fields = {"model_version": plan.model.version, "run_key": record.run_key, **asdict(counts)}

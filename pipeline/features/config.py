@@ -2,9 +2,12 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Literal
 
 from pipeline.errors import ConfigError
 from pipeline.features.retry import RetryPolicy
+
+EngineChoice = Literal["auto", "torch"]
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,9 @@ class ExtractConfig:
     """Only videos cataloged on or after this date, YYYY-MM-DD (UTC)."""
     num_workers: int | None = None
     """Workers that decode and encode; when left out, one for each GPU of the cluster, or else one for each CPU."""
+    engine: EngineChoice = "auto"
+    """How the network is run. torch: step by step, as it was trained. auto: so at first; a worker that has worked for a
+    while compares faster ways with it, and takes the fastest whose vectors are the same, to rounding."""
 
     def __post_init__(self) -> None:
         if self.where is not None and not self.retry_failed:

@@ -16,11 +16,12 @@ from pipeline.decode.clips import DECODER_VERSION
 from pipeline.decode.records import Clip
 from pipeline.decode.sampling import SamplingConfig
 from pipeline.decode.sandbox import Sandbox
-from pipeline.decode.transform import to_model_input
 from pipeline.errors import DecodeError
+from pipeline.features.config import EngineChoice
+from pipeline.features.engine import BATCH_CLIPS
+from pipeline.features.engine_choice import choose_engine
 from pipeline.model.checkpoint import load_checkpoint
 
-_CLIPS_A_BATCH = 16
 _KEEPS_SLICES = "partial"  # the one error after which the slices decoded so far are whole and stay
 
 
@@ -43,8 +44,10 @@ class TaskResult:
     num_videos: int = 0
     num_clips: int = 0
     bytes_read: int = 0
+    bytes_stored: int = 0  # of the videos that were read, in full or in part
     decode_s: float = 0.0
     encode_s: float = 0.0
+    clips_by_engine: dict[str, int] = field(default_factory=dict)
 
 
 class Encoder:
@@ -53,13 +56,14 @@ class Encoder:
     Args:
         lineage: Root, model, run and date.
         device: Torch device of the model.
+        engine: What runs the model.
     """
 
-    def __init__(self, lineage: Lineage, *, device: str = "cpu"):
+    def __init__(self, lineage: Lineage, *, device: str = "cpu", engine: EngineChoice = "auto"):
         self._lineage = lineage
         self._loaded = load_checkpoint(registry.fetch(lineage.model))
-        self._device = torch.device(device)
-        self._model = self._loaded.model.to(self._device).eval()
+        place = torch.device(device)
+        self._engine = choose_engine(self._loaded.model.to(place).eval(), device=place, wanted=engine)
         self._sampling = SamplingConfig(**self._loaded.sampling)
         self._sandbox = Sandbox()
 
@@ -78,7 +82,7 @@ class Encoder:
             try:
                 for clip in self._clips(video, result):
                     waiting.append((video, clip))
-                    if len(waiting) == _CLIPS_A_BATCH:
+                    if len(waiting) == BATCH_CLIPS:
                         self._encode(waiting, rows, result)
             except DecodeError as e:
                 result.failures.append(failure_row(video, e, self._lineage.run_key))
@@ -97,19 +101,22 @@ class Encoder:
             found = storage.info(uri)
             if found.version != video["version"]:
                 raise _changed(uri, found.version, str(video["version"]))
-            result.bytes_read += found.size_bytes
+            result.bytes_stored += found.size_bytes
             with storage.open_object(uri) as source:
-                for clip in self._sandbox.read_clips(source, self._sampling):
-                    result.decode_s += time.perf_counter() - started_s
-                    yield clip
-                    started_s = time.perf_counter()
+                try:
+                    for clip in self._sandbox.read_clips(source, self._sampling):
+                        result.decode_s += time.perf_counter() - started_s
+                        yield clip
+                        started_s = time.perf_counter()
+                finally:
+                    fetched = storage.fetched_bytes(source)
+                    result.bytes_read += self._sandbox.bytes_read if fetched is None else fetched
         except FileNotFoundError as e:
             raise _changed(uri, "no object", str(video["version"])) from e
         except OSError as e:
             raise DecodeError("The object cannot be read.", error_class="io_error", where=uri, got=e) from e
         result.decode_s += time.perf_counter() - started_s
 
-    @torch.inference_mode()
     def _encode(
         self, waiting: list[tuple[Mapping[str, Any], Clip]], rows: dict[str, list[dict[str, Any]]], result: TaskResult
     ) -> None:
@@ -118,15 +125,13 @@ class Encoder:
             return
         started_s = time.perf_counter()
         frames = torch.stack([torch.from_numpy(clip.frames) for _, clip in waiting])
-        x = to_model_input(frames.to(self._device))  # (B, C, T, H, W)
-        output = self._model(x)
-        recon_error = (output.reconstruction - x).abs().mean(dim=(1, 2, 3, 4))
-        motion = (x[:, :, 1:] - x[:, :, :-1]).abs().mean(dim=(1, 2, 3, 4)) if x.shape[2] > 1 else 0 * recon_error
-        vectors = output.embedding.float().cpu().numpy()
-        measures = zip(recon_error.tolist(), motion.tolist(), strict=True)
-        for (video, clip), vector, (error, moved) in zip(waiting, vectors, measures, strict=True):
+        engine = self._engine.name  # it may be another one after the batch
+        encoded = self._engine.run(frames)
+        measures = zip(encoded.recon_error.tolist(), encoded.motion.tolist(), strict=True)
+        for (video, clip), vector, (error, moved) in zip(waiting, encoded.embedding.numpy(), measures, strict=True):
             rows[video["video_id"]].append(self._row(video, clip, vector, error, moved))
         result.num_clips += len(waiting)
+        result.clips_by_engine[engine] = result.clips_by_engine.get(engine, 0) + len(waiting)
         result.encode_s += time.perf_counter() - started_s
         waiting.clear()
 

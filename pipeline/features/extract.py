@@ -3,6 +3,7 @@
 catalog less tables --> pending videos --> workers.results --descriptions of files--> a commit every few seconds
 """
 
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -12,7 +13,7 @@ from pipeline import registry, storage, tables
 from pipeline.crashpoints import crash_point
 from pipeline.decode.sampling import SamplingConfig
 from pipeline.errors import CheckpointError
-from pipeline.features.config import ExtractConfig
+from pipeline.features.config import EngineChoice, ExtractConfig
 from pipeline.features.encoder import Lineage, TaskResult
 from pipeline.features.pending import Pending, find_pending
 from pipeline.features.workers import results
@@ -22,6 +23,7 @@ from pipeline.progress import OnProgress, Progress, unwatched
 # What a killed driver loses is what it has not committed: at most this share of what the run has done.
 _COMMIT_SHARE = 0.02
 _MIN_COMMIT_EVERY_S, _MAX_COMMIT_EVERY_S = 1.0, 30.0  # a commit takes 0.05 s on disk, 0.3 s on S3; readers wait for it
+_log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -36,7 +38,9 @@ class ExtractCounts:
     failed: int = 0
     partial: int = 0
     bytes_read: int = 0
+    bytes_stored: int = 0
     seconds_by_stage: dict[str, float] = field(default_factory=dict)
+    clips_by_engine: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,7 @@ class ExtractPlan:
     sampling: SamplingConfig
     pending: Pending
     num_workers: int | None
+    engine: EngineChoice
 
 
 def plan_extract(config: ExtractConfig) -> ExtractPlan:
@@ -67,7 +72,7 @@ def plan_extract(config: ExtractConfig) -> ExtractPlan:
         cure = "use a checkpoint that `sora train` wrote"
         raise CheckpointError("The checkpoint's sampling is unknown.", where=model.uri, got=e, cure=cure) from e
     pending = find_pending(root, model_version=model.version, sampling_digest=sampling.digest(), policy=config.policy())
-    return ExtractPlan(root, model, sampling, pending, config.num_workers)
+    return ExtractPlan(root, model, sampling, pending, config.num_workers, config.engine)
 
 
 def extract(
@@ -102,7 +107,7 @@ def extract(
     lineage = Lineage(plan.root, plan.model, run_key, ds)
     waiting: list[TaskResult] = []
     started_s = last_s = time.monotonic()
-    for result in results(lineage, pending.videos, num_workers=plan.num_workers):
+    for result in results(lineage, pending.videos, num_workers=plan.num_workers, engine=plan.engine):
         crash_point("task_done")
         _count(counts, result)
         waiting.append(result)
@@ -127,6 +132,11 @@ def _count(counts: ExtractCounts, result: TaskResult) -> None:
     counts.partial += num_partial
     counts.failed += len(result.failures) - num_partial
     counts.bytes_read += result.bytes_read
+    counts.bytes_stored += result.bytes_stored
+    for engine, num_clips in result.clips_by_engine.items():
+        if engine not in counts.clips_by_engine:
+            _log.info("The engine %s encodes.", engine)
+        counts.clips_by_engine[engine] = counts.clips_by_engine.get(engine, 0) + num_clips
     for stage, seconds in (("decode", result.decode_s), ("encode", result.encode_s)):
         counts.seconds_by_stage[stage] = counts.seconds_by_stage.get(stage, 0.0) + seconds
 

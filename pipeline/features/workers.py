@@ -21,6 +21,7 @@ import torch
 from pipeline.datafiles import DataFile
 from pipeline.decode.clips import map_with_actors
 from pipeline.errors import DecodeError, SoraError
+from pipeline.features.config import EngineChoice
 from pipeline.features.encoder import Encoder, Lineage, TaskResult, failure_row
 from pipeline.features.memory import keep_freed_memory
 from pipeline.features.pending import MAX_TASKS, task_boundaries
@@ -29,18 +30,21 @@ _EVERY = -1  # of ray.data: any number of tasks may fail; the videos of those th
 _log = logging.getLogger(__name__)
 
 
-def results(lineage: Lineage, videos: pa.Table, *, num_workers: int | None = None) -> Iterator[TaskResult]:
+def results(
+    lineage: Lineage, videos: pa.Table, *, num_workers: int | None = None, engine: EngineChoice = "auto"
+) -> Iterator[TaskResult]:
     """What became of the videos, task by task; every video is in exactly one result.
 
     Args:
         lineage: Root, model, run and date.
         videos: video_id, uri, version, duration_s, attempts.
         num_workers: Actors; None: one for each GPU of the cluster, or else one for each CPU.
+        engine: What runs the model.
     Raises:
         OSError: a worker could not write to the store.
         SoraError: a worker cannot work at all, for instance because no decoder process starts.
     """
-    plan = _Plan(lineage, num_workers)
+    plan = _Plan(lineage, num_workers, engine)
     left = yield from _one_pass(plan, videos, task_boundaries(videos["duration_s"].to_pylist()))
     if left.num_rows:
         _log.warning("The workers of %d videos died again and again; each is tried alone now.", left.num_rows)
@@ -59,6 +63,7 @@ def results(lineage: Lineage, videos: pa.Table, *, num_workers: int | None = Non
 class _Plan:
     lineage: Lineage
     num_workers: int | None
+    engine: EngineChoice
 
 
 class _ExtractTask:
@@ -67,8 +72,8 @@ class _ExtractTask:
     The Encoder is made by the first task: an actor whose constructor fails is dead for good, and never replaced.
     """
 
-    def __init__(self, lineage: Lineage, device: str) -> None:
-        self._lineage, self._device = lineage, device
+    def __init__(self, lineage: Lineage, device: str, engine: EngineChoice) -> None:
+        self._lineage, self._device, self._engine = lineage, device, engine
         self._encoder: Encoder | None = None
 
     def __call__(self, batch: pa.Table) -> pa.Table:
@@ -76,7 +81,7 @@ class _ExtractTask:
             if self._encoder is None:
                 keep_freed_memory()
                 torch.set_num_threads(1)  # parallelism comes from actors
-                self._encoder = Encoder(self._lineage, device=self._device)
+                self._encoder = Encoder(self._lineage, device=self._device, engine=self._engine)
             answer = {"result": asdict(self._encoder.extract(batch.to_pylist()))}
         except Exception as e:  # noqa: BLE001  raised again by the driver
             answer = {"error": _told(e)}
@@ -123,7 +128,7 @@ def _rows(plan: _Plan, blocks: Sequence[pa.Table], alone: bool) -> Iterator[dict
         descriptions = map_with_actors(
             blocks,
             _ExtractTask,
-            (plan.lineage, "cuda" if num_gpus else "cpu"),
+            (plan.lineage, "cuda" if num_gpus else "cpu", plan.engine),
             num_actors=plan.num_workers or num_gpus or int(resources.get("CPU", 1)),
             num_gpus=1 if num_gpus else 0,
             max_tasks_in_flight=1 if alone else None,
