@@ -4,6 +4,7 @@ It holds a socket to its caller and a piece of shared memory, and nothing else: 
 go out through the slots, and whatever is left of it after a fault is thrown away.
 """
 
+import gc
 import importlib
 import io
 import json
@@ -166,6 +167,7 @@ def main() -> None:
     limits = DecodeLimits(**arguments["limits"])
     caller = Caller(socket.socket(fileno=lowest_socket_fd), memory, arguments["num_slots"])
     _import_all_of_av()
+    gc.freeze()  # what was imported stays: it need not be looked through at every collection
     confine(limits, parent_pid=arguments["parent_pid"], highest_fd=lowest_socket_fd)
     serve(caller, limits)
 
