@@ -14,7 +14,7 @@ from av.stream import Discard, Disposition
 from av.video.stream import VideoStream
 
 from pipeline.decode.limits import CODECS, FORMATS, DecodeLimits
-from pipeline.errors import DecodeError
+from pipeline.errors import DecodeError, ErrorClass
 
 av.logging.set_level(None)  # FFmpeg's own log costs a lock and the GIL for each line
 
@@ -72,6 +72,17 @@ def open_video(source: BinaryIO, limits: DecodeLimits) -> Iterator[tuple[InputCo
         yield container, stream
         if data.error:  # FFmpeg takes a failed read for the end of the file
             raise data.error
+
+
+@contextmanager
+def ffmpeg_errors_as(what: str, error_class: ErrorClass) -> Iterator[None]:
+    """Raise what FFmpeg and a lack of memory raise inside as DecodeError: out_of_memory, or the given class."""
+    try:
+        yield
+    except (MemoryError, av.error.FFmpegError) as e:
+        if is_out_of_memory(e):
+            raise out_of_memory(e) from e
+        raise DecodeError(what, error_class=error_class, got=str(e)) from e
 
 
 def is_out_of_memory(error: BaseException) -> bool:

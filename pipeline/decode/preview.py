@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from pipeline.decode.demuxing import VideoPacket, all_packets
 from pipeline.decode.limits import DecodeLimits
-from pipeline.decode.opening import is_out_of_memory, open_video, out_of_memory
+from pipeline.decode.opening import ffmpeg_errors_as, is_out_of_memory, open_video
 from pipeline.decode.packets import Packets, cut_candidates_s, motion_score
 from pipeline.decode.perceptual import THUMBNAIL_PX, perceptual_digest
 from pipeline.decode.picture import display_matrix, turn_upright
@@ -43,13 +43,8 @@ def preview(source: BinaryIO, limits: DecodeLimits) -> Preview:
     Raises:
         DecodeError: what `open_video` raises; corrupt (not one packet), too_large (a limit was reached).
     """
-    try:
-        with open_video(source, limits) as (container, stream):
-            return _preview(container, stream, limits)
-    except (MemoryError, av.error.FFmpegError) as e:
-        if is_out_of_memory(e):
-            raise out_of_memory(e) from e
-        raise DecodeError("the packets cannot be read", error_class="corrupt", got=str(e)) from e
+    with ffmpeg_errors_as("the packets cannot be read", "corrupt"), open_video(source, limits) as (container, stream):
+        return _preview(container, stream, limits)
 
 
 def _preview(container: InputContainer, stream: VideoStream, limits: DecodeLimits) -> Preview:

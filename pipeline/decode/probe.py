@@ -10,10 +10,9 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from pipeline.decode.limits import DecodeLimits
-from pipeline.decode.opening import container_is_out_of_memory, is_out_of_memory, open_video, out_of_memory
+from pipeline.decode.opening import container_is_out_of_memory, ffmpeg_errors_as, open_video
 from pipeline.decode.picture import display_matrix
 from pipeline.decode.records import VideoInfo
-from pipeline.errors import DecodeError
 
 __all__ = ["VideoInfo", "probe"]
 
@@ -32,13 +31,8 @@ def probe(source: BinaryIO, limits: DecodeLimits) -> VideoInfo:
     Raises:
         DecodeError: what `open_video` raises.
     """
-    try:
-        with open_video(source, limits) as (container, stream):
-            return _info(container, stream, limits)
-    except (MemoryError, av.error.FFmpegError) as e:
-        if is_out_of_memory(e):
-            raise out_of_memory(e) from e
-        raise DecodeError("the headers cannot be read", error_class="open_failed", got=str(e)) from e
+    with ffmpeg_errors_as("the headers cannot be read", "open_failed"), open_video(source, limits) as opened:
+        return _info(*opened, limits)
 
 
 def believable_fps(stream: VideoStream) -> Fraction | None:

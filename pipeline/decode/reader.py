@@ -20,7 +20,7 @@ from av.video.stream import VideoStream
 from pipeline.decode.assembly import ClipAssembler, Picture
 from pipeline.decode.demuxing import all_packets
 from pipeline.decode.limits import DecodeLimits
-from pipeline.decode.opening import is_out_of_memory, open_video, out_of_memory
+from pipeline.decode.opening import ffmpeg_errors_as, is_out_of_memory, open_video
 from pipeline.decode.picture import Squarer
 from pipeline.decode.plan import PlanError
 from pipeline.decode.planned import can_plan, planned_frames
@@ -61,17 +61,15 @@ def read_clips(source: BinaryIO, config: SamplingConfig, limits: DecodeLimits) -
 
 def _clips(source: BinaryIO, config: SamplingConfig, limits: DecodeLimits, *, may_plan: bool) -> Iterator[Clip]:
     tally = _Tally()
-    try:
-        with open_video(source, limits) as (container, stream):
-            if config.skip_loop_filter:
-                stream.codec_context.options = {**stream.codec_context.options, "skip_loop_filter": "all"}
-            show = _planned if may_plan and can_plan(stream, config) else _in_sequence
-            with closing(show(container, stream, config, limits, tally)) as shown:
-                yield from _assembled(shown, config)
-    except (MemoryError, av.error.FFmpegError) as e:
-        if is_out_of_memory(e):
-            raise out_of_memory(e) from e
-        raise DecodeError("the picture cannot be converted to RGB", error_class="corrupt", got=str(e)) from e
+    with (
+        ffmpeg_errors_as("the picture cannot be converted to RGB", "corrupt"),
+        open_video(source, limits) as (container, stream),
+    ):
+        if config.skip_loop_filter:
+            stream.codec_context.options = {**stream.codec_context.options, "skip_loop_filter": "all"}
+        show = _planned if may_plan and can_plan(stream, config) else _in_sequence
+        with closing(show(container, stream, config, limits, tally)) as shown:
+            yield from _assembled(shown, config)
     if tally.is_damaged:
         raise DecodeError("part of the video is damaged; what decodes was kept", error_class="partial", got=tally)
 

@@ -103,25 +103,35 @@ def test_a_plan_holds_at_a_varying_frame_rate(container: str) -> None:
         assert_same(outcome(data, config), in_sequence(data, config))
 
 
-def test_far_clips_are_reached_by_seeking_and_what_lies_between_is_not_read() -> None:
+class Counted(io.BytesIO):
+    """A file that counts the bytes read of it."""
+
+    num_read = 0
+
+    def read(self, size: int | None = -1) -> bytes:
+        piece = super().read(size)
+        self.num_read += len(piece)
+        return piece
+
+
+def test_far_clips_are_reached_by_seeking() -> None:
     data = encode_video(1500, fps=25, gop=25, b_frames=2, width=96, height=96)
     rare = SamplingConfig(frames_per_clip=4, sample_fps=25.0, stride_s=10.0, size_px=32)
-
-    class Counted(io.BytesIO):
-        num_read = 0
-
-        def read(self, size: int | None = -1) -> bytes:
-            piece = super().read(size)
-            self.num_read += len(piece)
-            return piece
-
-    source = Counted(data)
-    clips = list(reader.read_clips(source, rare, LIMITS))
-    assert_same((clips, None), in_sequence(data, rare))
+    clips, error = outcome(data, rare)
+    assert_same((clips, error), in_sequence(data, rare))
     assert [clip.start_s for clip in clips] == [0.0, 10.0, 20.0, 30.0, 40.0, 50.0]
     with open_video(io.BytesIO(data), LIMITS) as (container, stream):
         placed = list(planned_frames(container, stream, rare, LIMITS))
     assert len(placed) < 200, "of 1500 frames"
+
+
+def test_what_lies_between_far_clips_is_not_read() -> None:
+    source = Counted(
+        encode_video(1500, codec="mjpeg", container="mov", pix_fmt="yuvj420p", fps=25, width=320, height=240)
+    )
+    rare = SamplingConfig(frames_per_clip=4, sample_fps=25.0, stride_s=20.0, size_px=32)
+    assert len(list(reader.read_clips(source, rare, LIMITS))) == 3
+    assert source.num_read < len(source.getvalue()) / 2
 
 
 def test_a_plan_that_fails_late_repeats_no_clip() -> None:
@@ -129,6 +139,10 @@ def test_a_plan_that_fails_late_repeats_no_clip() -> None:
     place = len(data) * 3 // 4
     data[place : place + 600] = bytes(600)
     for config in SPARSE:
+        planned = reader._clips(io.BytesIO(bytes(data)), config, LIMITS, may_plan=True)
+        assert next(planned).clip_index == 0
+        with pytest.raises(PlanError, match="damaged"):
+            list(planned)
         assert_same(outcome(bytes(data), config), in_sequence(bytes(data), config))
 
 
