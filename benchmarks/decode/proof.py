@@ -7,8 +7,6 @@ every contender: a process, one decoding thread, the same videos, frames and siz
 rate: frames rightly delivered in a second of processor time, of the process and its children; start-up apart
 """
 
-import argparse
-import json
 import os
 import platform
 import sys
@@ -21,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks import command
 from benchmarks.decode.contenders import CEILING, OURS, PEERS, Spent, Worker, start_workers
 from benchmarks.decode.corpus import workloads
 from benchmarks.decode.reference import Deviation, deviation, reference_frames
@@ -124,28 +123,18 @@ def table(answer: Mapping[str, Any]) -> str:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Print the figures; 1 where one is missed."""
-    parser = argparse.ArgumentParser("python -m benchmarks.decode", description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, help="turns of every contender: 5, or 2 with --quick")
-    parser.add_argument("--quick", action="store_true", help="fewer and shorter videos")
-    parser.add_argument("--json", action="store_true", help="print one JSON line; the table goes to stderr")
-    arguments = parser.parse_args(argv)
-    num_rounds = arguments.rounds or (2 if arguments.quick else 5)
+    arguments = command.parse(argv, name="decode", doc=__doc__, quick_rounds=2, quick="fewer and shorter videos")
     with ExitStack() as stack:
         workers, absent = start_workers(NAMES, stack)
         for name, reason in absent.items():
             print(f"absent: {name}: {reason}", file=sys.stderr)
         todo = workloads(is_quick=arguments.quick)
-        found = {workload.name: measure(workload, workers, num_rounds) for workload in todo}
-        facts = {"environment": environment(workers), "absent": sorted(absent), "rounds": num_rounds}
+        found = {workload.name: measure(workload, workers, arguments.rounds) for workload in todo}
+        facts = {"environment": environment(workers), "absent": sorted(absent), "rounds": arguments.rounds}
     answer = {**summary(found), **facts}
     print(table(answer), file=sys.stderr if arguments.json else sys.stdout)
-    if arguments.json:
-        print(json.dumps(answer))
-    else:
-        print("\n".join(f"{name}: {answer[name]}" for name in (*MIN_VS_BEST_PEER, *facts)))
-    for figure in missed(answer):
-        print(f"missed: {figure}", file=sys.stderr)
-    return int(bool(missed(answer)))
+    shown = answer if arguments.json else {name: answer[name] for name in (*MIN_VS_BEST_PEER, *facts)}
+    return command.give(shown, missed(answer), as_json=arguments.json)
 
 
 if __name__ == "__main__":

@@ -16,8 +16,6 @@ more, a second that it took longer; so what happens once, at the start or at the
 rate. `sora catalog` is timed apart: the others keep no catalog.
 """
 
-import argparse
-import json
 import os
 import platform
 import sys
@@ -27,6 +25,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from benchmarks import command
 from benchmarks.decode.rounds import middle, ratio, turns
 from benchmarks.extract import growth
 from benchmarks.extract.contenders import (
@@ -181,19 +180,11 @@ def measure(folder: Path, *, num_rounds: int, is_quick: bool) -> dict[str, Any]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Print the figures; 1 where one is missed."""
-    parser = argparse.ArgumentParser("python -m benchmarks.extract", description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, help="turns of every contender: 5, or 1 with --quick")
-    parser.add_argument("--quick", action="store_true", help="fewer and shorter videos")
-    parser.add_argument("--json", action="store_true", help="print one JSON line; the table goes to stderr")
-    arguments = parser.parse_args(argv)
-    num_rounds = arguments.rounds or (1 if arguments.quick else 5)
+    arguments = command.parse(argv, name="extract", doc=__doc__, quick_rounds=1, quick="fewer and shorter videos")
     with tempfile.TemporaryDirectory(prefix="sora-extract-") as folder:
-        answer = measure(Path(folder), num_rounds=num_rounds, is_quick=arguments.quick)
+        answer = measure(Path(folder), num_rounds=arguments.rounds, is_quick=arguments.quick)
     print(table(answer), file=sys.stderr if arguments.json else sys.stdout)
-    print(json.dumps(answer) if arguments.json else "\n".join(f"{name}: {answer[name]}" for name in answer))
-    for figure in missed(answer):
-        print(f"missed: {figure}", file=sys.stderr)
-    return int(bool(missed(answer)))
+    return command.give(answer, missed(answer), as_json=arguments.json)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ busy_share_cached  the same of the epochs after the first, with clips kept
 Both count the wait for an epoch's first batch; `between_steps` leaves it out, which is what long epochs tend to.
 """
 
-import argparse
 import json
 import os
 import platform
@@ -21,6 +20,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks import command
 from benchmarks.decode.rounds import middle, turns
 from benchmarks.extract.corpus import jhmdb, placed
 from benchmarks.train_input.run import CACHED, STREAMED
@@ -121,18 +121,10 @@ def _must(command: Sequence[str]) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Print the figures; 1 where one is missed."""
-    parser = argparse.ArgumentParser("python -m benchmarks.train_input", description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, help="turns of both: 5, or 1 with --quick")
-    parser.add_argument("--quick", action="store_true", help="fewer clips")
-    parser.add_argument("--json", action="store_true", help="print one JSON line")
-    arguments = parser.parse_args(argv)
-    num_rounds = arguments.rounds or (1 if arguments.quick else 5)
+    arguments = command.parse(argv, name="train_input", doc=__doc__, quick_rounds=1, quick="fewer clips")
     with tempfile.TemporaryDirectory(prefix="sora-train-input-") as folder:
-        answer = measure(Path(folder), num_rounds=num_rounds, is_quick=arguments.quick)
-    print(json.dumps(answer) if arguments.json else "\n".join(f"{name}: {answer[name]}" for name in answer))
-    for figure in missed(answer):
-        print(f"missed: {figure}", file=sys.stderr)
-    return int(bool(missed(answer)))
+        answer = measure(Path(folder), num_rounds=arguments.rounds, is_quick=arguments.quick)
+    return command.give(answer, missed(answer), as_json=arguments.json)
 
 
 if __name__ == "__main__":
