@@ -8,6 +8,7 @@ COMMANDS = {
     "demo": "the whole loop on one machine, on a corpus it renders or on your videos",
     "catalog": "list a corpus, probe what changed, commit `videos`",
     "train": "train a model on the cataloged videos and make it the champion",
+    "plan": "what an extraction will take: hours, money, bytes, the bottleneck",
     "extract": "give every video without vectors its vectors",
     "nightly": "catalog, extract with the champion, sum up; safe to repeat",
     "sql": "query the tables with DuckDB",

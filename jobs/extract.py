@@ -5,6 +5,7 @@ video that cannot be decoded becomes a row of `failures`; --retry-failed takes i
 """
 
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import asdict
 
@@ -23,13 +24,16 @@ def run(job: Job[ExtractConfig]) -> int:
 def extract(job: Job, config: ExtractConfig) -> Answer:
     """Extract inside a Ray session that is there already or starts when it is needed."""
     from pipeline.features.extract import extract as run_extract, plan_extract
+    from pipeline.features.rehearsal import planned_wall_s
 
     plan = plan_extract(config)
     selection = {"model": plan.model.digest, "sampling": plan.sampling.digest(), "policy": asdict(config.policy())}
     with runs.recorded(storage.normalize(config.root), "extract", config, ds=job.ds, selection=selection) as record:
+        started_s = time.monotonic()
         counts = run_extract(
             plan, run_key=record.run_key, ds=job.ds, connect=connect, on_progress=job.console.on_progress
         )
+        wall_s = time.monotonic() - started_s
         record.counts = {name: value for name, value in asdict(counts).items() if isinstance(value, int)}
         record.counts |= {f"clips_by_{name}": num_clips for name, num_clips in counts.clips_by_engine.items()}
         record.seconds_by_stage, record.bytes_read = counts.seconds_by_stage, counts.bytes_read
@@ -41,7 +45,11 @@ def extract(job: Job, config: ExtractConfig) -> Answer:
         text += f"; {counts.bytes_read / 1e6:.1f} MB read of {counts.bytes_stored / 1e6:.1f} MB stored"
     if counts.given_up:
         text += f"; {counts.given_up} failed earlier (--retry-failed takes them again)"
+    planned_s = planned_wall_s(plan, config) if counts.videos else None
+    if planned_s:
+        text += f"; {planned_s:.1f} s were planned, {wall_s:.1f} s it took: {planned_s / wall_s - 1:+.0%}"
     fields = {"model_version": plan.model.version, "run_key": record.run_key, **asdict(counts)}
+    fields |= {"wall_s": wall_s, "planned_wall_s": planned_s}
     return Answer(fields, text, job.exit_code(counts.failed, counts.videos))
 
 

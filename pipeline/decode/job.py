@@ -26,6 +26,7 @@ class Job:
     def __init__(self, child: DecoderProcess, source: BinaryIO, limits: DecodeLimits):
         self.is_over = False
         self.bytes_read = 0  # of the source
+        self.read_s = 0.0  # waiting for the source
         self._child, self._source, self._limits = child, source, limits
         self._wall_left_s = limits.wall_s  # only time spent waiting for the child counts, not the caller's own
         self._size_bytes = self._from_source(lambda: source.seek(0, os.SEEK_END))
@@ -79,11 +80,14 @@ class Job:
         return self._from_source(lambda: _read_fully(self._source, offset, length))
 
     def _from_source(self, do: Callable[[], T]) -> T:
+        started_s = time.monotonic()
         try:
             return do()
         except Exception as e:  # any store may be behind it, each with errors of its own
             got = f"{type(e).__name__}: {e}"
             raise DecodeError("the source could not be read", error_class="io_error", got=got) from e
+        finally:
+            self.read_s += time.monotonic() - started_s
 
 
 def _read_fully(source: BinaryIO, offset: int, length: int) -> bytes:

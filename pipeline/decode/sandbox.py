@@ -5,6 +5,7 @@ clips  <---------- Sandbox <--shared memory---------'
 """
 
 import contextlib
+import math
 import time
 from collections.abc import Callable, Iterator
 from itertools import count
@@ -42,6 +43,7 @@ class Sandbox:
         self._num_jobs = 0
         self._is_busy = False
         self.bytes_read = 0  # of the latest source
+        self.read_s = 0.0  # that took
 
     def __enter__(self) -> Self:
         return self
@@ -86,8 +88,7 @@ class Sandbox:
         Raises:
             DecodeError: any class; with partial, every good clip was yielded before.
         """
-        shape = (config.frames_per_clip, config.size_px, config.size_px, 3)
-        slot_bytes = max(MIN_SLOT_BYTES, shape[0] * shape[1] * shape[2] * shape[3])
+        shape, slot_bytes = _clip_shape(config)
         clip_indices = count()
 
         def take(message: Message) -> Clip:
@@ -96,6 +97,10 @@ class Sandbox:
             return clip_from(message, config, next(clip_indices), frames)
 
         yield from self._run("clips", {"config": vars(config)}, source, slot_bytes, take)
+
+    def make_ready(self, config: SamplingConfig) -> None:
+        """Start a child now, if none is there, so that the next job need not wait for it."""
+        self._ready_child(_clip_shape(config)[1])
 
     def close(self) -> None:
         """End the child; the next job starts another."""
@@ -119,7 +124,7 @@ class Sandbox:
         try:
             yield from job.run(kind, fields, take)
         finally:
-            self.bytes_read = job.bytes_read
+            self.bytes_read, self.read_s = job.bytes_read, job.read_s
             if self._child is child:
                 self._is_busy = False
                 self._num_jobs += 1
@@ -145,3 +150,9 @@ class Sandbox:
         except OSError as e:  # of this process; the source is not touched yet, and not to blame
             cure = "check this machine's memory and its limits on processes and open files"
             raise SoraError("No decoder process can be made.", where="sandbox", got=e, cure=cure) from e
+
+
+def _clip_shape(config: SamplingConfig) -> tuple[tuple[int, int, int, int], int]:
+    """(T, H, W, C) of a clip's frames, and the bytes of a slot for them."""
+    shape = (config.frames_per_clip, config.size_px, config.size_px, 3)
+    return shape, max(MIN_SLOT_BYTES, math.prod(shape))

@@ -1,5 +1,6 @@
-"""What to extract."""
+"""What to extract, and how to find out beforehand what it will take."""
 
+import math
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
@@ -49,3 +50,30 @@ class ExtractConfig:
         except ValueError as e:
             raise ConfigError("That is no date.", where="--since", got=self.since, expected="YYYY-MM-DD") from e
         return RetryPolicy(self.retry_failed, self.where, self.max_attempts, since)
+
+
+@dataclass(frozen=True)
+class PlanConfig(ExtractConfig):
+    """The extraction to plan, how closely to look, and what machines cost."""
+
+    sample_videos: int = 32
+    """Videos to measure, spread over the corpus; one with twice the clips is taken twice as likely."""
+    sample_seconds: float = 60.0
+    """Seconds of each of them that are measured at most."""
+    core_hour_price: float = 0.045
+    """Price of a CPU core for an hour, in whatever currency; the default is dollars, on demand, at a large cloud."""
+    gpu_hour_price: float = 0.80
+    """Price of a GPU for an hour, its machine's cores apart."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name, least in (
+            ("sample_videos", 1),
+            ("sample_seconds", 1.0),
+            ("core_hour_price", 0),
+            ("gpu_hour_price", 0),
+        ):
+            value = getattr(self, name)
+            if not (math.isfinite(value) and value >= least):
+                option = f"--{name.replace('_', '-')}"
+                raise ConfigError("A number is out of range.", where=option, got=value, expected=f"at least {least}")

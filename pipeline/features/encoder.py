@@ -2,9 +2,11 @@
 
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
+from itertools import islice
 from typing import Any
 
 import pyarrow as pa
@@ -45,7 +47,8 @@ class TaskResult:
     num_clips: int = 0
     bytes_read: int = 0
     bytes_stored: int = 0  # of the videos that were read, in full or in part
-    decode_s: float = 0.0
+    decode_s: float = 0.0  # the reads included
+    read_s: float = 0.0  # waiting for the store
     encode_s: float = 0.0
     clips_by_engine: dict[str, int] = field(default_factory=dict)
 
@@ -93,7 +96,28 @@ class Encoder:
         self._write([row for of_video in rows.values() for row in of_video], result)
         return result
 
-    def _clips(self, video: Mapping[str, Any], result: TaskResult) -> Iterator[Clip]:
+    def measure(self, video: Mapping[str, Any], *, max_clips: int) -> TaskResult:
+        """Decode and encode the first clips of a video as `extract` would, and keep nothing but the figures.
+
+        Args:
+            video: Row with uri, version, video_id and attempts.
+            max_clips: Clips to take at most.
+        Returns:
+            Seconds, bytes and clips; a row of `failures` where the video is broken.
+        """
+        result = TaskResult(num_videos=1)
+        self._sandbox.make_ready(self._sampling)  # a video of which only a part was read has cost the child
+        try:
+            with closing(self._clips(video, result)) as clips:
+                while batch := [
+                    (video, clip) for clip in islice(clips, min(BATCH_CLIPS, max_clips - result.num_clips))
+                ]:
+                    self._encode(batch, defaultdict(list), result)
+        except DecodeError as e:
+            result.failures.append(failure_row(video, e, self._lineage.run_key))
+        return result
+
+    def _clips(self, video: Mapping[str, Any], result: TaskResult) -> Generator[Clip]:
         """Clips of one video; every way it can go wrong comes out as DecodeError."""
         uri = str(video["uri"])
         started_s = time.perf_counter()
@@ -111,6 +135,7 @@ class Encoder:
                 finally:
                     fetched = storage.fetched_bytes(source)
                     result.bytes_read += self._sandbox.bytes_read if fetched is None else fetched
+                    result.read_s += self._sandbox.read_s
         except FileNotFoundError as e:
             raise _changed(uri, "no object", str(video["version"])) from e
         except OSError as e:

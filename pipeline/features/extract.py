@@ -50,6 +50,7 @@ class ExtractPlan:
     root: str
     model: registry.ModelReference
     sampling: SamplingConfig
+    embedding_dim: int
     pending: Pending
     num_workers: int | None
     engine: EngineChoice
@@ -72,7 +73,8 @@ def plan_extract(config: ExtractConfig) -> ExtractPlan:
         cure = "use a checkpoint that `sora train` wrote"
         raise CheckpointError("The checkpoint's sampling is unknown.", where=model.uri, got=e, cure=cure) from e
     pending = find_pending(root, model_version=model.version, sampling_digest=sampling.digest(), policy=config.policy())
-    return ExtractPlan(root, model, sampling, pending, config.num_workers, config.engine)
+    dim = loaded.config.embedding_dim
+    return ExtractPlan(root, model, sampling, dim, pending, config.num_workers, config.engine)
 
 
 def extract(

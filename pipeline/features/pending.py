@@ -86,7 +86,7 @@ def task_boundaries(durations_s: Sequence[float | None], *, max_tasks: int = MAX
     Returns:
         Half-open ranges [start, end) that cover all videos in order; a longer video is a task of its own.
     """
-    costs_s = [d if d is not None and 0 < d < 1e6 else _ASSUMED_DURATION_S for d in durations_s]
+    costs_s = [believed_duration_s(duration_s) for duration_s in durations_s]
     full_s = max(_SECONDS_A_TASK, sum(costs_s) / max_tasks)
     full_videos = max(_VIDEOS_A_TASK, -(-len(costs_s) // max_tasks))
     ranges: list[tuple[int, int]] = []
@@ -99,6 +99,11 @@ def task_boundaries(durations_s: Sequence[float | None], *, max_tasks: int = MAX
     if start < len(costs_s):
         ranges.append((start, len(costs_s)))
     return ranges
+
+
+def believed_duration_s(duration_s: float | None) -> float:
+    """What a header says, unless that is nothing or nonsense."""
+    return duration_s if duration_s is not None and 0 < duration_s < 1e6 else _ASSUMED_DURATION_S
 
 
 def _parts(root: str, name: str, state: DeltaTable, columns: Sequence[str], where: pc.Expression) -> Iterator[pa.Table]:

@@ -59,11 +59,49 @@ def results(
         yield TaskResult(num_videos=1, failures=[failure_row(video, error, lineage.run_key)])
 
 
+def measured(
+    lineage: Lineage, videos: pa.Table, *, num_workers: int | None, engine: EngineChoice, max_clips: int
+) -> Iterator[tuple[int, TaskResult]]:
+    """What the first clips of each video take in the workers of an extraction; nothing is written.
+
+    Args:
+        lineage: Root and model.
+        videos: As for `results`.
+        num_workers: As for `results`.
+        engine: As for `results`.
+        max_clips: Clips of a video that are measured at most.
+    Returns:
+        The row of a video and its figures; a video whose worker dies again and again is left out.
+    """
+    blocks = [videos.slice(row, 1).append_column("task", pa.array([row], pa.int32())) for row in range(videos.num_rows)]
+    yield from _answers(_Plan(lineage, num_workers, engine, max_clips), blocks, False)
+
+
+@dataclass(frozen=True)
+class Machines:
+    """What the cluster has now, and how many workers an extraction has there unless told."""
+
+    num_cpus: int
+    num_gpus: int
+
+    @property
+    def num_workers(self) -> int:
+        """One for each GPU, or else one for each CPU."""
+        return self.num_gpus or self.num_cpus
+
+
+def machines() -> Machines:
+    """What Ray knows of the cluster."""
+    resources = ray.cluster_resources()
+    return Machines(max(1, int(resources.get("CPU", 1))), int(resources.get("GPU", 0)))
+
+
 @dataclass(frozen=True)
 class _Plan:
     lineage: Lineage
     num_workers: int | None
     engine: EngineChoice
+    max_clips: int | None = None  # only measure, and so many clips of a video
 
 
 class _ExtractTask:
@@ -72,8 +110,8 @@ class _ExtractTask:
     The Encoder is made by the first task: an actor whose constructor fails is dead for good, and never replaced.
     """
 
-    def __init__(self, lineage: Lineage, device: str, engine: EngineChoice) -> None:
-        self._lineage, self._device, self._engine = lineage, device, engine
+    def __init__(self, lineage: Lineage, device: str, engine: EngineChoice, max_clips: int | None) -> None:
+        self._lineage, self._device, self._engine, self._max_clips = lineage, device, engine, max_clips
         self._encoder: Encoder | None = None
 
     def __call__(self, batch: pa.Table) -> pa.Table:
@@ -82,10 +120,18 @@ class _ExtractTask:
                 keep_freed_memory()
                 torch.set_num_threads(1)  # parallelism comes from actors
                 self._encoder = Encoder(self._lineage, device=self._device, engine=self._engine)
-            answer = {"result": asdict(self._encoder.extract(batch.to_pylist()))}
+                if self._max_clips is not None:  # what happens only once in a worker is no part of a rate
+                    self._encoder.measure(batch.to_pylist()[0], max_clips=self._max_clips)
+            answer = {"result": asdict(self._result(self._encoder, batch))}
         except Exception as e:  # noqa: BLE001  raised again by the driver
             answer = {"error": _told(e)}
         return pa.table({"task": batch["task"][:1], "answer": [json.dumps(answer)]})
+
+    def _result(self, encoder: Encoder, batch: pa.Table) -> TaskResult:
+        if self._max_clips is None:
+            return encoder.extract(batch.to_pylist())
+        (video,) = batch.to_pylist()
+        return encoder.measure(video, max_clips=self._max_clips)
 
 
 def _one_pass(
@@ -101,14 +147,11 @@ def _one_pass(
         for task, (start, end) in enumerate(ranges)
     ]
     unanswered = set(range(len(blocks)))
-    for row in _rows(plan, blocks, alone):
-        if row["task"] not in unanswered:  # a repeated task whose first answer came through after all
+    for task, result in _answers(plan, blocks, alone):
+        if task not in unanswered:  # a repeated task whose first answer came through after all
             continue
-        answer = json.loads(row["answer"])
-        if "error" in answer:
-            raise _heard(answer["error"])
-        unanswered.discard(row["task"])
-        yield _task_result(answer["result"])
+        unanswered.discard(task)
+        yield result
     left = [videos.slice(start, end - start) for task, (start, end) in enumerate(ranges) if task in unanswered]
     return pa.concat_tables([videos.slice(0, 0), *left])
 
@@ -119,18 +162,25 @@ def _singly(num_videos: int) -> list[tuple[int, int]]:
     return [(start, min(start + step, num_videos)) for start in range(0, num_videos, step)]
 
 
+def _answers(plan: _Plan, blocks: Sequence[pa.Table], alone: bool) -> Iterator[tuple[int, TaskResult]]:
+    for row in _rows(plan, blocks, alone):
+        answer = json.loads(row["answer"])
+        if "error" in answer:
+            raise _heard(answer["error"])
+        yield row["task"], _task_result(answer["result"])
+
+
 def _rows(plan: _Plan, blocks: Sequence[pa.Table], alone: bool) -> Iterator[dict[str, Any]]:
     # Ray's executor prints a traceback for each task it lost; the warning in `results` says it in a line.
     logging.getLogger("ray.data._internal.execution.streaming_executor_state").setLevel(logging.CRITICAL)
-    resources = ray.cluster_resources()
-    num_gpus = int(resources.get("GPU", 0))
+    found = machines()
     with _lost_tasks_allowed():
         descriptions = map_with_actors(
             blocks,
             _ExtractTask,
-            (plan.lineage, "cuda" if num_gpus else "cpu", plan.engine),
-            num_actors=plan.num_workers or num_gpus or int(resources.get("CPU", 1)),
-            num_gpus=1 if num_gpus else 0,
+            (plan.lineage, "cuda" if found.num_gpus else "cpu", plan.engine, plan.max_clips),
+            num_actors=plan.num_workers or found.num_workers,
+            num_gpus=1 if found.num_gpus else 0,
             max_tasks_in_flight=1 if alone else None,
         )
     for batch in descriptions.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):

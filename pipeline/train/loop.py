@@ -7,6 +7,7 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from pipeline.model.config import named_config
 from pipeline.tracking_spool import TrackedRun
 from pipeline.train import report
 from pipeline.train.config import TrainConfig
+from pipeline.train.shuffle import shuffled
 from pipeline.train.step import (
     evaluate_step,
     learning_rate_at,
@@ -129,14 +131,15 @@ class _Worker:
         return {**means, **counted, "learning_rate": self._optimizer.param_groups[0]["lr"]}
 
     def _train_batches(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Not Ray's own shuffle: it gives nothing before its buffer is full, at the start of every epoch."""
         shard = ray.train.get_dataset_shard("train")
-        batches = shard.iter_batches(
-            batch_size=self._config.batch_size,
-            batch_format="pyarrow",
-            local_shuffle_buffer_size=_SHUFFLED_CLIPS,
-            local_shuffle_seed=self._config.seed + self._epoch,
-        )
-        return (self._tensors(batch) for batch in batches)
+        size = self._config.batch_size
+        batches = shard.iter_batches(batch_size=size, batch_format="pyarrow")
+        clips = (clip for batch in batches for clip in self._clips(batch))
+        mixed = shuffled(clips, num_pooled=_SHUFFLED_CLIPS, seed=self._config.seed + self._epoch)
+        while batch := list(islice(mixed, size)):
+            frames, labels = zip(*batch, strict=True)
+            yield torch.stack(frames), torch.stack(labels)
 
     def _evaluate(self, *, is_last: bool) -> dict[str, float]:
         """Score the validation clips, each by one worker; every worker returns the same numbers."""
@@ -204,11 +207,16 @@ class _Worker:
         written = {"metrics": metrics, **self._classes}
         (folder / REPORT_FILE).write_text(json.dumps(written))
 
+    def _clips(self, batch: pa.Table) -> Iterator[tuple[Tensor, Tensor]]:
+        frames, labels = self._tensors(batch)
+        for place in range(len(labels)):
+            yield frames[place].clone(), labels[place]  # a view would keep all of the batch in memory
+
     def _tensors(self, batch: pa.Table) -> tuple[Tensor, Tensor]:
         """Flat bytes -> uint8 (B, T, H, W, C); label_index -> int64 (B,)."""
         sampling = self._loop.sampling
         T, S = sampling.frames_per_clip, sampling.size_px
-        flat = np.frombuffer(b"".join(value.as_py() for value in batch["frames"]), np.uint8)
+        flat = np.frombuffer(b"".join(value.as_buffer() for value in batch["frames"]), np.uint8)
         frames = torch.from_numpy(flat.reshape(batch.num_rows, T, S, S, 3).copy())
         return frames, torch.from_numpy(batch["label_index"].to_numpy().astype(np.int64))
 
