@@ -6,7 +6,7 @@ from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
-from itertools import islice
+from itertools import cycle, islice
 from typing import Any
 
 import pyarrow as pa
@@ -116,6 +116,13 @@ class Encoder:
         except DecodeError as e:
             result.failures.append(failure_row(video, e, self._lineage.run_key))
         return result
+
+    def _measure_encoding(self, video: Mapping[str, Any], clips: Sequence[Clip], result: TaskResult) -> None:
+        """Encode a full batch, as an extraction does with the clips of several short videos, and count our share."""
+        full = TaskResult()
+        self._encode([(video, clip) for clip in islice(cycle(clips), BATCH_CLIPS)], defaultdict(list), full)
+        result.num_clips += len(clips)
+        result.encode_s += full.encode_s * len(clips) / BATCH_CLIPS
 
     def _clips(self, video: Mapping[str, Any], result: TaskResult) -> Generator[Clip]:
         """Clips of one video; every way it can go wrong comes out as DecodeError."""
