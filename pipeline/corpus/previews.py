@@ -11,12 +11,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline import schema, tables
-from pipeline.corpus.listing import is_below
 from pipeline.corpus.previewer import PREVIEW_COLUMNS
 from pipeline.datafiles import Key
 from pipeline.decode.clips import DECODER_VERSION
 
-_STAGE = "preview"
+_STAGE, _VERSION_KEY = "preview", ["video_id", "version"]
 PREVIEWED = pa.schema(
     [
         *(schema.VIDEOS.field(name) for name in ("video_id", "uri", "version")),
@@ -35,14 +34,18 @@ def lacking(root: str, corpus: str, *, retry_failed: bool) -> pa.Table:
         retry_failed: Take those too whose preview failed before.
     """
     live = (pc.field("status") == "ok") & pc.field("content_digest").is_null()
-    videos = tables.read(root, "videos", ["video_id", "uri", "version"], live).to_pylist()
-    attempts = _failed_attempts(root)
-    rows = []
-    for video in videos:
-        num_failed = attempts.get((video["video_id"], video["version"]), 0)
-        if is_below(video["uri"], corpus) and (retry_failed or not num_failed):
-            rows.append({**video, "attempts": num_failed + 1})
-    return pa.Table.from_pylist(rows, schema=PREVIEWED)
+    videos = tables.read(root, "videos", [*_VERSION_KEY, "uri"], live)
+    is_here = pc.or_(pc.equal(videos["uri"], corpus), pc.starts_with(videos["uri"], corpus.rstrip("/") + "/"))
+    found = videos.filter(is_here).join(_failed_attempts(root), _VERSION_KEY, join_type="left outer")
+    num_failed = pc.fill_null(found["num_failed"], 0)
+    found = found.set_column(
+        found.column_names.index("num_failed"), "attempts", pc.add(num_failed, pa.scalar(1, num_failed.type))
+    )
+    wanted = (found if retry_failed else found.filter(pc.equal(num_failed, 0))).sort_by("uri")
+    columns = [
+        pa.nulls(wanted.num_rows, f.type) if f.name not in wanted.column_names else wanted[f.name] for f in PREVIEWED
+    ]
+    return pa.table(columns, schema=PREVIEWED)
 
 
 def commit(root: str, previewed: pa.Table, *, run_key: str, ds: date) -> int:
@@ -65,11 +68,9 @@ def commit(root: str, previewed: pa.Table, *, run_key: str, ds: date) -> int:
     return len(failed)
 
 
-def _failed_attempts(root: str) -> dict[tuple[str, str], int]:
-    """How often the preview of each version has failed."""
-    columns = ["video_id", "version", "attempts"]
-    attempts: dict[tuple[str, str], int] = {}
-    for row in tables.read(root, "failures", columns, pc.field("stage") == _STAGE).to_pylist():
-        key = (row["video_id"], row["version"])
-        attempts[key] = max(attempts.get(key, 0), row["attempts"])
-    return attempts
+def _failed_attempts(root: str) -> pa.Table:
+    """How often the preview of each version has failed: video_id, version, num_failed."""
+    failures = tables.read(root, "failures", [*_VERSION_KEY, "attempts"], pc.field("stage") == _STAGE)
+    return (
+        failures.group_by(_VERSION_KEY).aggregate([("attempts", "max")]).rename_columns([*_VERSION_KEY, "num_failed"])
+    )
