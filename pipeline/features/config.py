@@ -30,6 +30,8 @@ class ExtractConfig:
     """Only videos cataloged on or after this date, YYYY-MM-DD (UTC)."""
     num_workers: int | None = None
     """Workers that decode and encode; when left out, one for each GPU of the cluster, or else one for each CPU."""
+    num_decoders: int | None = None
+    """Videos that one worker decodes at a time; when left out, 1, or on GPUs the CPUs that there are for each."""
     engine: EngineChoice = "auto"
     """How the network is run. torch: step by step, as it was trained. auto: so at first; a worker that has worked for a
     while compares faster ways with it, and takes the fastest whose vectors are the same, to rounding."""
@@ -41,6 +43,8 @@ class ExtractConfig:
             raise ConfigError("Too few attempts.", where="--max-attempts", got=self.max_attempts, expected="at least 1")
         if self.num_workers is not None and self.num_workers < 1:
             raise ConfigError("Too few workers.", where="--num-workers", got=self.num_workers, expected="at least 1")
+        if self.num_decoders is not None and self.num_decoders < 1:
+            raise ConfigError("Too few decoders.", where="--num-decoders", got=self.num_decoders, expected="at least 1")
         self.policy()
 
     def policy(self) -> RetryPolicy:

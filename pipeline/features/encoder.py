@@ -1,5 +1,6 @@
 """One task of an extraction: videos in, one Parquet file of their vectors out. Runs inside a Ray actor."""
 
+import threading
 import time
 from collections import defaultdict
 from collections.abc import Generator, Mapping, Sequence
@@ -54,7 +55,7 @@ class TaskResult:
 
 
 class Encoder:
-    """A model and a sandbox, both loaded once.
+    """A model, loaded once, and a sandbox for each thread that decodes; threads take turns at the model.
 
     Args:
         lineage: Root, model, run and date.
@@ -68,7 +69,16 @@ class Encoder:
         place = torch.device(device)
         self._engine = choose_engine(self._loaded.model.to(place).eval(), device=place, wanted=engine)
         self._sampling = SamplingConfig(**self._loaded.sampling)
-        self._sandbox = Sandbox()
+        self._of_thread = threading.local()
+        self._one_at_a_time = threading.Lock()
+
+    @property
+    def _sandbox(self) -> Sandbox:
+        """The calling thread's own."""
+        if not hasattr(self._of_thread, "sandbox"):
+            self._of_thread.sandbox = Sandbox()
+        sandbox: Sandbox = self._of_thread.sandbox
+        return sandbox
 
     def extract(self, videos: Sequence[Mapping[str, Any]]) -> TaskResult:
         """Decode and encode videos, and write the vectors of those that went well as one Parquet file.
@@ -157,8 +167,9 @@ class Encoder:
             return
         started_s = time.perf_counter()
         frames = torch.stack([torch.from_numpy(clip.frames) for _, clip in waiting])
-        engine = self._engine.name  # it may be another one after the batch
-        encoded = self._engine.run(frames)
+        with self._one_at_a_time:
+            engine = self._engine.name  # it may be another one after the batch
+            encoded = self._engine.run(frames)
         measures = zip(encoded.recon_error.tolist(), encoded.motion.tolist(), strict=True)
         for (video, clip), vector, (error, moved) in zip(waiting, encoded.embedding.numpy(), measures, strict=True):
             rows[video["video_id"]].append(self._row(video, clip, vector, error, moved))

@@ -53,6 +53,7 @@ class ExtractPlan:
     embedding_dim: int
     pending: Pending
     num_workers: int | None
+    num_decoders: int | None
     engine: EngineChoice
 
 
@@ -74,7 +75,8 @@ def plan_extract(config: ExtractConfig) -> ExtractPlan:
         raise CheckpointError("The checkpoint's sampling is unknown.", where=model.uri, got=e, cure=cure) from e
     pending = find_pending(root, model_version=model.version, sampling_digest=sampling.digest(), policy=config.policy())
     dim = loaded.config.embedding_dim
-    return ExtractPlan(root, model, sampling, dim, pending, config.num_workers, config.engine)
+    asked = (config.num_workers, config.num_decoders, config.engine)
+    return ExtractPlan(root, model, sampling, dim, pending, *asked)
 
 
 def extract(
@@ -109,7 +111,13 @@ def extract(
     lineage = Lineage(plan.root, plan.model, run_key, ds)
     waiting: list[TaskResult] = []
     started_s = last_s = time.monotonic()
-    for result in results(lineage, pending.videos, num_workers=plan.num_workers, engine=plan.engine):
+    for result in results(
+        lineage,
+        pending.videos,
+        num_workers=plan.num_workers,
+        num_decoders=plan.num_decoders,
+        engine=plan.engine,
+    ):
         crash_point("task_done")
         _count(counts, result)
         waiting.append(result)

@@ -16,11 +16,12 @@ import pyarrow.compute as pc
 from pipeline import tables
 from pipeline.decode.sampling import SamplingConfig, num_clips
 from pipeline.features.config import ExtractConfig, PlanConfig
+from pipeline.features.crew import Crew, Machines, crew
 from pipeline.features.encoder import Lineage, TaskResult
 from pipeline.features.extract import ExtractPlan
 from pipeline.features.forecast import Fleet, Forecast, Measured, forecast, sample
 from pipeline.features.pending import believed_duration_s
-from pipeline.features.workers import Machines, machines, measured
+from pipeline.features.workers import cluster, measured
 from pipeline.progress import OnProgress, Progress, unwatched
 
 JOB, WALL, NUM_VIDEOS = "plan", "planned_wall", "planned_videos"  # in `runs`: job, seconds_by_stage, counts
@@ -42,14 +43,15 @@ def rehearse(
     num_clips_of = _clips_of(plan.pending.videos, plan.sampling)
     points = sample(num_clips_of, config.sample_videos)
     max_clips = math.ceil(config.sample_seconds / plan.sampling.stride_s)
-    found = machines()
-    fleet = _fleet(found, config)
+    found = cluster()
+    here = crew(found, num_workers=None, num_decoders=config.num_decoders)
+    wanted = crew(found, num_workers=config.num_workers, num_decoders=config.num_decoders)
     results: dict[int, TaskResult] = {}
     start_up_s = 0.0
     for row, result in measured(
         Lineage(plan.root, plan.model, "", date.min),
         plan.pending.videos.take(pa.array(list(points))),
-        num_workers=min(fleet.num_workers, found.num_workers),
+        workers=min(here, wanted, key=lambda one: one.num_workers),
         engine=plan.engine,
         max_clips=max_clips,
     ):
@@ -67,7 +69,7 @@ def rehearse(
         num_clips=sum(num_clips_of),
         dim=plan.embedding_dim,
         start_up_s=start_up_s,
-        fleet=fleet,
+        fleet=_fleet(found, wanted, times=wanted.num_workers / here.num_workers, config=config),
     )
 
 
@@ -95,12 +97,11 @@ def _clips_of(videos: pa.Table, sampling: SamplingConfig) -> list[int]:
     return [num_clips(sampling, believed_duration_s(duration_s)) for duration_s in videos["duration_s"].to_pylist()]
 
 
-def _fleet(found: Machines, config: PlanConfig) -> Fleet:
-    """The cluster as it is, or as much more or less of it as the wanted workers need."""
-    num_workers = config.num_workers or found.num_workers
-    times = num_workers / found.num_workers
+def _fleet(found: Machines, wanted: Crew, *, times: float, config: PlanConfig) -> Fleet:
+    """The cluster as it is, or as many times of it as the wanted workers need."""
     return Fleet(
-        num_workers,
+        wanted.num_workers,
+        wanted.num_videos,
         num_cpus=times * found.num_cpus,
         num_gpus=times * found.num_gpus,
         core_hour_price=config.core_hour_price,

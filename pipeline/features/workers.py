@@ -8,6 +8,7 @@ video whose worker dies then too is a failure, `crashed`.
 
 import json
 import logging
+import threading
 import traceback
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
@@ -22,6 +23,7 @@ from pipeline.datafiles import DataFile
 from pipeline.decode.clips import map_with_actors
 from pipeline.errors import DecodeError, SoraError
 from pipeline.features.config import EngineChoice
+from pipeline.features.crew import Crew, Machines, crew, machines
 from pipeline.features.encoder import Encoder, Lineage, TaskResult, failure_row
 from pipeline.features.memory import keep_freed_memory
 from pipeline.features.pending import MAX_TASKS, task_boundaries
@@ -31,20 +33,25 @@ _log = logging.getLogger(__name__)
 
 
 def results(
-    lineage: Lineage, videos: pa.Table, *, num_workers: int | None = None, engine: EngineChoice = "auto"
+    lineage: Lineage,
+    videos: pa.Table,
+    *,
+    num_workers: int | None = None,
+    num_decoders: int | None = None,
+    engine: EngineChoice = "auto",
 ) -> Iterator[TaskResult]:
     """What became of the videos, task by task; every video is in exactly one result.
 
     Args:
         lineage: Root, model, run and date.
         videos: video_id, uri, version, duration_s, attempts.
-        num_workers: Actors; None: one for each GPU of the cluster, or else one for each CPU.
+        num_workers, num_decoders: As `crew` takes them.
         engine: What runs the model.
     Raises:
         OSError: a worker could not write to the store.
         SoraError: a worker cannot work at all, for instance because no decoder process starts.
     """
-    plan = _Plan(lineage, num_workers, engine)
+    plan = _Plan(lineage, crew(cluster(), num_workers=num_workers, num_decoders=num_decoders), engine)
     left = yield from _one_pass(plan, videos, task_boundaries(videos["duration_s"].to_pylist()))
     if left.num_rows:
         _log.warning("The workers of %d videos died again and again; each is tried alone now.", left.num_rows)
@@ -60,46 +67,32 @@ def results(
 
 
 def measured(
-    lineage: Lineage, videos: pa.Table, *, num_workers: int | None, engine: EngineChoice, max_clips: int
+    lineage: Lineage, videos: pa.Table, *, workers: Crew, engine: EngineChoice, max_clips: int
 ) -> Iterator[tuple[int, TaskResult]]:
     """What the first clips of each video take in the workers of an extraction; nothing is written.
 
     Args:
         lineage: Root and model.
         videos: As for `results`.
-        num_workers: As for `results`.
+        workers: Who measures.
         engine: As for `results`.
         max_clips: Clips of a video that are measured at most.
     Returns:
         The row of a video and its figures; a video whose worker dies again and again is left out.
     """
     blocks = [videos.slice(row, 1).append_column("task", pa.array([row], pa.int32())) for row in range(videos.num_rows)]
-    yield from _answers(_Plan(lineage, num_workers, engine, max_clips), blocks, False)
+    yield from _answers(_Plan(lineage, workers, engine, max_clips), blocks, False)
 
 
-@dataclass(frozen=True)
-class Machines:
-    """What the cluster has now, and how many workers an extraction has there unless told."""
-
-    num_cpus: int
-    num_gpus: int
-
-    @property
-    def num_workers(self) -> int:
-        """One for each GPU, or else one for each CPU."""
-        return self.num_gpus or self.num_cpus
-
-
-def machines() -> Machines:
-    """What Ray knows of the cluster."""
-    resources = ray.cluster_resources()
-    return Machines(max(1, int(resources.get("CPU", 1))), int(resources.get("GPU", 0)))
+def cluster() -> Machines:
+    """What Ray knows of the machines."""
+    return machines([node["Resources"] for node in ray.nodes() if node["Alive"]])
 
 
 @dataclass(frozen=True)
 class _Plan:
     lineage: Lineage
-    num_workers: int | None
+    workers: Crew
     engine: EngineChoice
     max_clips: int | None = None  # only measure, and so many clips of a video
 
@@ -113,19 +106,24 @@ class _ExtractTask:
     def __init__(self, lineage: Lineage, device: str, engine: EngineChoice, max_clips: int | None) -> None:
         self._lineage, self._device, self._engine, self._max_clips = lineage, device, engine, max_clips
         self._encoder: Encoder | None = None
+        self._starts = threading.Lock()  # several tasks may be the first
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         try:
-            if self._encoder is None:
-                keep_freed_memory()
-                torch.set_num_threads(1)  # parallelism comes from actors
-                self._encoder = Encoder(self._lineage, device=self._device, engine=self._engine)
-                if self._max_clips is not None:  # what happens only once in a worker is no part of a rate
-                    self._encoder.measure(batch.to_pylist()[0], max_clips=self._max_clips)
-            answer = {"result": asdict(self._result(self._encoder, batch))}
+            with self._starts:
+                encoder = self._encoder = self._encoder or self._started(batch)
+            answer = {"result": asdict(self._result(encoder, batch))}
         except Exception as e:  # noqa: BLE001  raised again by the driver
             answer = {"error": _told(e)}
         return pa.table({"task": batch["task"][:1], "answer": [json.dumps(answer)]})
+
+    def _started(self, batch: pa.Table) -> Encoder:
+        keep_freed_memory()
+        torch.set_num_threads(1)  # parallelism comes from actors
+        encoder = Encoder(self._lineage, device=self._device, engine=self._engine)
+        if self._max_clips is not None:  # what happens only once in a worker is no part of a rate
+            encoder.measure(batch.to_pylist()[0], max_clips=self._max_clips)
+        return encoder
 
     def _result(self, encoder: Encoder, batch: pa.Table) -> TaskResult:
         if self._max_clips is None:
@@ -173,14 +171,16 @@ def _answers(plan: _Plan, blocks: Sequence[pa.Table], alone: bool) -> Iterator[t
 def _rows(plan: _Plan, blocks: Sequence[pa.Table], alone: bool) -> Iterator[dict[str, Any]]:
     # Ray's executor prints a traceback for each task it lost; the warning in `results` says it in a line.
     logging.getLogger("ray.data._internal.execution.streaming_executor_state").setLevel(logging.CRITICAL)
-    found = machines()
+    workers = plan.workers
     with _lost_tasks_allowed():
         descriptions = map_with_actors(
             blocks,
             _ExtractTask,
-            (plan.lineage, "cuda" if found.num_gpus else "cpu", plan.engine, plan.max_clips),
-            num_actors=plan.num_workers or found.num_workers,
-            num_gpus=1 if found.num_gpus else 0,
+            (plan.lineage, "cuda" if workers.gpus_per_worker else "cpu", plan.engine, plan.max_clips),
+            num_actors=workers.num_workers,
+            cpus_per_actor=workers.cpus_per_worker,
+            num_gpus=workers.gpus_per_worker,
+            num_threads=1 if alone else workers.num_decoders,
             max_tasks_in_flight=1 if alone else None,
         )
     for batch in descriptions.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
