@@ -11,7 +11,7 @@ from dataclasses import asdict
 
 from jobs.ray_session import connect, ray_session
 from jobs.shell import Answer, Job, main as shell_main
-from pipeline import runs, storage
+from pipeline import runs
 from pipeline.features.config import ExtractConfig
 
 
@@ -27,8 +27,7 @@ def extract(job: Job, config: ExtractConfig) -> Answer:
     from pipeline.features.rehearsal import planned_wall_s
 
     plan = plan_extract(config)
-    selection = {"model": plan.model.digest, "sampling": plan.sampling.digest(), "policy": asdict(config.policy())}
-    with runs.recorded(storage.normalize(config.root), "extract", config, ds=job.ds, selection=selection) as record:
+    with runs.recorded(plan.root, "extract", config, ds=job.ds, selection=plan.selection) as record:
         started_s = time.monotonic()
         counts = run_extract(
             plan, run_key=record.run_key, ds=job.ds, connect=connect, on_progress=job.console.on_progress
@@ -45,7 +44,7 @@ def extract(job: Job, config: ExtractConfig) -> Answer:
         text += f"; {counts.bytes_read / 1e6:.1f} MB read of {counts.bytes_stored / 1e6:.1f} MB stored"
     if counts.given_up:
         text += f"; {counts.given_up} failed earlier (--retry-failed takes them again)"
-    planned_s = planned_wall_s(plan, config) if counts.videos else None
+    planned_s = planned_wall_s(plan) if counts.videos else None
     if planned_s:
         text += f"; {planned_s:.1f} s were planned, {wall_s:.1f} s it took: {planned_s / wall_s - 1:+.0%}"
     fields = {"model_version": plan.model.version, "run_key": record.run_key, **asdict(counts)}

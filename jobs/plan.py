@@ -8,6 +8,8 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 
+from rich.filesize import decimal
+
 from jobs.ray_session import connect, ray_session
 from jobs.shell import Answer, Job, main as shell_main
 from pipeline import runs
@@ -17,21 +19,20 @@ from pipeline.features.config import PlanConfig
 def run(job: Job[PlanConfig]) -> int:
     """Measure, and print the plan."""
     from pipeline.features.extract import plan_extract
-    from pipeline.features.rehearsal import JOB, NUM_VIDEOS, WALL, rehearse, resolved
+    from pipeline.features.rehearsal import JOB, PLANNED_VIDEOS, PLANNED_WALL, rehearse, resolved
 
     config = job.config
     plan = plan_extract(config)
     num_pending = plan.pending.videos.num_rows
     if not num_pending:
         return job.give(Answer({"videos": 0, "wall_s": 0.0}, f"model {plan.model.version}: nothing is left to do"))
-    selection = {"model": plan.model.digest, "sampling": plan.sampling.digest(), "policy": asdict(config.policy())}
     with (
         ray_session(),
-        runs.recorded(plan.root, JOB, resolved(config, plan), ds=job.ds, selection=selection) as record,
+        runs.recorded(plan.root, JOB, resolved(config, plan), ds=job.ds, selection=plan.selection) as record,
     ):
         found = rehearse(plan, config, connect=connect, on_progress=job.console.on_progress)
-        record.counts = {NUM_VIDEOS: num_pending, "planned_clips": found.clips, "sampled": found.num_sampled}
-        record.seconds_by_stage = {WALL: found.wall_s}
+        record.counts = {PLANNED_VIDEOS: num_pending, "planned_clips": found.clips, "sampled": found.num_sampled}
+        record.seconds_by_stage = {PLANNED_WALL: found.wall_s}
     shares = ", ".join(f"{stage} {share:.0%}" for stage, share in found.shares.items())
     text = "\n".join(
         [
@@ -39,7 +40,7 @@ def run(job: Job[PlanConfig]) -> int:
             f"  time        {_time(found.wall_s)} with {found.num_workers} workers"
             f" (95 % of samples are within {_time(found.wall_s_within)}; start-up is {_time(found.start_up_s)} of it)",
             f"  cost        {found.cost:.2f}",
-            f"  bytes       {_bytes(found.bytes_read)} to read, about {_bytes(found.bytes_written)} to write",
+            f"  bytes       {decimal(found.bytes_read)} to read, about {decimal(found.bytes_written)} to write",
             f"  bottleneck  {found.bottleneck or 'unknown: no sampled video could be decoded'} ({shares})",
             f"  sample      {found.num_sampled} videos, {found.failed_share:.0%} failed",
         ]
@@ -51,12 +52,6 @@ def _time(seconds: float) -> str:
     if seconds < 120:
         return f"{seconds:.1f} s"
     return f"{seconds / 60:.1f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
-
-
-def _bytes(number: int) -> str:
-    units = ("B", "kB", "MB", "GB", "TB")
-    power = min(len(units) - 1, max(0, (len(str(number)) - 1) // 3))
-    return f"{number / 1000**power:.1f} {units[power]}"
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -4,6 +4,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from pipeline import schema
 from pipeline.storage import ObjectInfo
 
@@ -73,4 +76,13 @@ class ListingDiff:
 
 def is_below(uri: str, folder: str) -> bool:
     """Whether `uri` is `folder` itself or an object below it."""
-    return uri == folder or uri.startswith(folder.rstrip("/") + "/")
+    return uri == folder or uri.startswith(_prefix(folder))
+
+
+def are_below(uris: pa.ChunkedArray, folder: str) -> pa.ChunkedArray:
+    """The same of a column of uris, as booleans."""
+    return pc.or_(pc.equal(uris, folder), pc.starts_with(uris, _prefix(folder)))
+
+
+def _prefix(folder: str) -> str:
+    return folder.rstrip("/") + "/"

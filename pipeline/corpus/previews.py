@@ -11,11 +11,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline import schema, tables
+from pipeline.corpus.listing import are_below
 from pipeline.corpus.previewer import PREVIEW_COLUMNS
 from pipeline.datafiles import Key
 from pipeline.decode.clips import DECODER_VERSION
 
-_STAGE, _VERSION_KEY = "preview", ["video_id", "version"]
+_STAGE = "preview"
+_VERSION_KEY = list(schema.KEYS["videos"])
 PREVIEWED = pa.schema(
     [
         *(schema.VIDEOS.field(name) for name in ("video_id", "uri", "version")),
@@ -35,8 +37,8 @@ def lacking(root: str, corpus: str, *, retry_failed: bool) -> pa.Table:
     """
     live = (pc.field("status") == "ok") & pc.field("content_digest").is_null()
     videos = tables.read(root, "videos", [*_VERSION_KEY, "uri"], live)
-    is_here = pc.or_(pc.equal(videos["uri"], corpus), pc.starts_with(videos["uri"], corpus.rstrip("/") + "/"))
-    found = videos.filter(is_here).join(_failed_attempts(root), _VERSION_KEY, join_type="left outer")
+    here = videos.filter(are_below(videos["uri"], corpus))
+    found = here.join(_failed_attempts(root), _VERSION_KEY, join_type="left outer")
     num_failed = pc.fill_null(found["num_failed"], 0)
     found = found.set_column(
         found.column_names.index("num_failed"), "attempts", pc.add(num_failed, pa.scalar(1, num_failed.type))

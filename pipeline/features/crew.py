@@ -48,7 +48,7 @@ class Crew:
     gpus_per_worker: int
 
     @property
-    def num_videos(self) -> int:
+    def videos_at_once(self) -> int:
         """Videos that are worked on at a time."""
         return self.num_workers * self.num_decoders
 

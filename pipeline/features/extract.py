@@ -6,14 +6,14 @@ catalog less tables --> pending videos --> workers.results --descriptions of fil
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, date, datetime
 
 from pipeline import registry, storage, tables
 from pipeline.crashpoints import crash_point
 from pipeline.decode.sampling import SamplingConfig
 from pipeline.errors import CheckpointError
-from pipeline.features.config import EngineChoice, ExtractConfig
+from pipeline.features.config import ExtractConfig
 from pipeline.features.encoder import Lineage, TaskResult
 from pipeline.features.pending import Pending, find_pending
 from pipeline.features.workers import results
@@ -52,9 +52,13 @@ class ExtractPlan:
     sampling: SamplingConfig
     embedding_dim: int
     pending: Pending
-    num_workers: int | None
-    num_decoders: int | None
-    engine: EngineChoice
+    config: ExtractConfig
+
+    @property
+    def selection(self) -> dict[str, object]:
+        """What makes its run another one than the same job's of the same date."""
+        policy = asdict(self.config.policy())
+        return {"model": self.model.digest, "sampling": self.sampling.digest(), "policy": policy}
 
 
 def plan_extract(config: ExtractConfig) -> ExtractPlan:
@@ -74,9 +78,7 @@ def plan_extract(config: ExtractConfig) -> ExtractPlan:
         cure = "use a checkpoint that `sora train` wrote"
         raise CheckpointError("The checkpoint's sampling is unknown.", where=model.uri, got=e, cure=cure) from e
     pending = find_pending(root, model_version=model.version, sampling_digest=sampling.digest(), policy=config.policy())
-    dim = loaded.config.embedding_dim
-    asked = (config.num_workers, config.num_decoders, config.engine)
-    return ExtractPlan(root, model, sampling, dim, pending, *asked)
+    return ExtractPlan(root, model, sampling, loaded.config.embedding_dim, pending, config)
 
 
 def extract(
@@ -114,9 +116,9 @@ def extract(
     for result in results(
         lineage,
         pending.videos,
-        num_workers=plan.num_workers,
-        num_decoders=plan.num_decoders,
-        engine=plan.engine,
+        num_workers=plan.config.num_workers,
+        num_decoders=plan.config.num_decoders,
+        engine=plan.config.engine,
     ):
         crash_point("task_done")
         _count(counts, result)

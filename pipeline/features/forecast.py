@@ -46,13 +46,13 @@ class Fleet:
 
     Args:
         num_workers: Workers that decode and encode.
-        num_videos: Videos that all of them work on at a time.
+        videos_at_once: Videos that all of them work on at a time.
         num_cpus, num_gpus: What is paid for.
         core_hour_price, gpu_hour_price: In one currency.
     """
 
     num_workers: int
-    num_videos: int
+    videos_at_once: int
     num_cpus: float
     num_gpus: float
     core_hour_price: float
@@ -127,12 +127,12 @@ def forecast(
     costs = [_Costs(result) for result, _ in good]
     stages_s = {stage: _mean([cost.stages_s[stage] for cost in costs]) for stage in _STAGES}
     clip_s = sum(stages_s.values())
-    wall_s = start_up_s + clips * clip_s / fleet.num_videos
+    wall_s = start_up_s + clips * clip_s / fleet.videos_at_once
     return Forecast(
         videos=num_videos,
         clips=round(clips),
         wall_s=wall_s,
-        wall_s_within=_within([cost.clip_s for cost in costs]) * clips / fleet.num_videos,
+        wall_s_within=_within([cost.clip_s for cost in costs]) * clips / fleet.videos_at_once,
         start_up_s=start_up_s,
         cost=fleet.price(wall_s / _HOUR_S),
         bytes_read=round(clips * _mean([cost.bytes_read for cost in costs])),

@@ -24,7 +24,7 @@ from pipeline.features.pending import believed_duration_s
 from pipeline.features.workers import cluster, measured
 from pipeline.progress import OnProgress, Progress, unwatched
 
-JOB, WALL, NUM_VIDEOS = "plan", "planned_wall", "planned_videos"  # in `runs`: job, seconds_by_stage, counts
+JOB, PLANNED_WALL, PLANNED_VIDEOS = "plan", "planned_wall", "planned_videos"  # in `runs`: job, seconds_by_stage, counts
 
 
 def rehearse(
@@ -52,7 +52,7 @@ def rehearse(
         Lineage(plan.root, plan.model, "", date.min),
         plan.pending.videos.take(pa.array(list(points))),
         workers=min(here, wanted, key=lambda one: one.num_workers),
-        engine=plan.engine,
+        engine=config.engine,
         max_clips=max_clips,
     ):
         if not results:  # a worker's first video is taken twice
@@ -78,13 +78,13 @@ def resolved(config: ExtractConfig, plan: ExtractPlan) -> ExtractConfig:
     return replace(config, model=plan.model.version)
 
 
-def planned_wall_s(plan: ExtractPlan, config: ExtractConfig) -> float | None:
+def planned_wall_s(plan: ExtractPlan) -> float | None:
     """What the newest `sora plan` of the same extraction said it would take, in seconds; None where there is none."""
     rows = tables.read(plan.root, "runs", where=(pc.field("job") == JOB) & (pc.field("status") == "succeeded"))
     for row in rows.sort_by([("started_at", "descending")]).to_pylist():
-        is_same = _options(json.loads(row["config"])) == _options(asdict(resolved(config, plan)))
-        if is_same and dict(row["counts"]).get(NUM_VIDEOS) == plan.pending.videos.num_rows:
-            return dict(row["seconds_by_stage"]).get(WALL)
+        is_same = _options(json.loads(row["config"])) == _options(asdict(resolved(plan.config, plan)))
+        if is_same and dict(row["counts"]).get(PLANNED_VIDEOS) == plan.pending.videos.num_rows:
+            return dict(row["seconds_by_stage"]).get(PLANNED_WALL)
     return None
 
 
@@ -101,7 +101,7 @@ def _fleet(found: Machines, wanted: Crew, *, times: float, config: PlanConfig) -
     """The cluster as it is, or as many times of it as the wanted workers need."""
     return Fleet(
         wanted.num_workers,
-        wanted.num_videos,
+        wanted.videos_at_once,
         num_cpus=times * found.num_cpus,
         num_gpus=times * found.num_gpus,
         core_hour_price=config.core_hour_price,

@@ -216,8 +216,8 @@ class _Worker:
         """Flat bytes -> uint8 (B, T, H, W, C); label_index -> int64 (B,)."""
         sampling = self._loop.sampling
         T, S = sampling.frames_per_clip, sampling.size_px
-        flat = np.frombuffer(b"".join(value.as_buffer() for value in batch["frames"]), np.uint8)
-        frames = torch.from_numpy(flat.reshape(batch.num_rows, T, S, S, 3).copy())
+        flat = np.frombuffer(bytearray().join(value.as_buffer() for value in batch["frames"]), np.uint8)  # writable
+        frames = torch.from_numpy(flat.reshape(batch.num_rows, T, S, S, 3))
         return frames, torch.from_numpy(batch["label_index"].to_numpy().astype(np.int64))
 
 

@@ -2,10 +2,11 @@
 
 from datetime import UTC, datetime
 
+import pyarrow as pa
 import pytest
 
 from pipeline import schema
-from pipeline.corpus.listing import Known, ListingDiff, is_below
+from pipeline.corpus.listing import Known, ListingDiff, are_below, is_below
 from pipeline.storage import ObjectInfo
 
 URI = "file:///corpus/a.mp4"
@@ -58,3 +59,4 @@ def test_what_was_live_and_is_not_listed_has_vanished(status: str, vanishes: boo
 )
 def test_below_is_by_folder_not_by_prefix(uri: str, folder: str, below: bool) -> None:
     assert is_below(uri, folder) is below
+    assert are_below(pa.chunked_array([[uri, "s3://other/x"]]), folder).to_pylist() == [below, False]

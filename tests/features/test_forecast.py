@@ -7,7 +7,7 @@ import pytest
 from pipeline.features.encoder import TaskResult
 from pipeline.features.forecast import Fleet, Measured, forecast, sample
 
-TWO_CORES = Fleet(num_workers=2, num_videos=2, num_cpus=2, num_gpus=0, core_hour_price=0.5, gpu_hour_price=9.0)
+TWO_CORES = Fleet(num_workers=2, videos_at_once=2, num_cpus=2, num_gpus=0, core_hour_price=0.5, gpu_hour_price=9.0)
 
 
 def result(*, clips: int, read_s: float = 0.0, decode_s: float = 0.0, encode_s: float = 0.0) -> TaskResult:
@@ -75,5 +75,5 @@ def test_broken_videos_have_no_clips(broken: TaskResult | None) -> None:
 
 
 def test_gpus_cost_too() -> None:
-    fleet = Fleet(num_workers=4, num_videos=32, num_cpus=32, num_gpus=4, core_hour_price=0.1, gpu_hour_price=2.0)
+    fleet = Fleet(num_workers=4, videos_at_once=32, num_cpus=32, num_gpus=4, core_hour_price=0.1, gpu_hour_price=2.0)
     assert fleet.price(10.0) == pytest.approx(10 * (3.2 + 8.0))
