@@ -55,6 +55,7 @@ class LoopConfig:
     sampling: SamplingConfig
     labels: tuple[str, ...]
     num_train_clips: int  # known where clips are cached, estimated from the catalog where they stream
+    is_cached: bool
     tracked_run: TrackedRun
     board: Any  # handle of a train.board.Board
 
@@ -131,12 +132,14 @@ class _Worker:
         return {**means, **counted, "learning_rate": self._optimizer.param_groups[0]["lr"]}
 
     def _train_batches(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """Not Ray's own shuffle: it gives nothing before its buffer is full, at the start of every epoch."""
+        """Not Ray's own shuffle: also where clips are decoded meanwhile, it gives nothing before its buffer is full."""
         shard = ray.train.get_dataset_shard("train")
         size = self._config.batch_size
         batches = shard.iter_batches(batch_size=size, batch_format="pyarrow")
         clips = (clip for batch in batches for clip in self._clips(batch))
-        mixed = shuffled(clips, num_pooled=_SHUFFLED_CLIPS, seed=self._config.seed + self._epoch)
+        num_first = _SHUFFLED_CLIPS if self._loop.is_cached else 2
+        seed = self._config.seed + self._epoch
+        mixed = shuffled(clips, num_pooled=_SHUFFLED_CLIPS, num_first=num_first, seed=seed)
         while batch := list(islice(mixed, size)):
             frames, labels = zip(*batch, strict=True)
             yield torch.stack(frames), torch.stack(labels)

@@ -117,7 +117,15 @@ def _fit(
     filesystem, path = storage.arrow_filesystem(storage.join(root, "models", "runs"))
     with watched(watcher) as board:
         loop = LoopConfig(
-            root, name, job.train, job.sampling, tuple(selection.labels), num_train_clips, tracker.run, board
+            root=root,
+            run_name=name,
+            train=job.train,
+            sampling=job.sampling,
+            labels=tuple(selection.labels),
+            num_train_clips=num_train_clips,
+            is_cached=resources.is_cached,
+            tracked_run=tracker.run,
+            board=board,
         )
         trainer = ray.train.torch.TorchTrainer(
             train_loop,
