@@ -8,6 +8,8 @@ from torch import Tensor, nn
 from pipeline.model.config import ModelConfig
 from pipeline.model.haar import Factors, pad_to_multiple
 
+PROJECTED = 128
+
 
 class Codes(NamedTuple):
     """The two codes of a batch of clips.
@@ -29,12 +31,16 @@ class Output(NamedTuple):
         latent: z, float (B, Z, t, h, w).
         embedding: float32 (B, D), the mean over time of e_t; its length is kept.
         logits: float32 (B, K), or None for a network without classes.
+        projected: float32 (B, P), the embedding behind the projection that contrast between clips is taken of.
+        projected_steps: float32 (B, T', P), likewise each e_t.
     """
 
     reconstruction: Tensor
     latent: Tensor
     embedding: Tensor
     logits: Tensor | None
+    projected: Tensor
+    projected_steps: Tensor
 
 
 class VideoAutoencoder(nn.Module, ABC):
@@ -53,6 +59,9 @@ class VideoAutoencoder(nn.Module, ABC):
         self.num_classes = num_classes
         self.embedding_dim = config.embedding_dim
         self.head: nn.Module | None = None
+        # Contrast is taken behind these, so that e_t keeps what contrast would throw away (Chen et al. 2020, SimCLR).
+        self.project_views = projection(config.embedding_dim)
+        self.project_steps = projection(config.embedding_dim)
 
     @abstractmethod
     def _encode(self, x: Tensor) -> Codes:
@@ -77,7 +86,14 @@ class VideoAutoencoder(nn.Module, ABC):
         codes, reconstruction = self._autoencode(padded)
         embedding = _mean_over_time(codes.steps)
         logits = None if self.head is None else self.head(embedding)
-        return Output(reconstruction[:, :, :T, :H, :W], codes.latent, embedding, logits)
+        return Output(
+            reconstruction[:, :, :T, :H, :W],
+            codes.latent,
+            embedding,
+            logits,
+            self.project_views(embedding),
+            self.project_steps(codes.steps.float()),
+        )
 
     def reconstruct(self, x: Tensor) -> Tensor:
         """Return the reconstruction, float (B, 3, T, H, W), around [-1, 1], not clamped."""
@@ -93,6 +109,11 @@ class VideoAutoencoder(nn.Module, ABC):
         if not x.is_floating_point():
             raise ValueError(f"expected floating point in [-1, 1], got x.dtype = {x.dtype}; see decode.transform")
         return pad_to_multiple(x, self.strides)
+
+
+def projection(width: int) -> nn.Sequential:
+    """Two layers for training alone; (..., D) -> (..., 128)."""
+    return nn.Sequential(nn.Linear(width, 2 * width), nn.SiLU(), nn.Linear(2 * width, PROJECTED))
 
 
 def _mean_over_time(steps: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ from typing import Any
 
 import ray
 
+from pipeline.errors import SoraError
 from pipeline.progress import Progress, Watcher
 
 _LOOK_EVERY_S = 2.0
@@ -18,12 +19,20 @@ class Board:
     def __init__(self) -> None:
         self._step: tuple[int, int] | None = None
         self._notes: list[str] = []
+        self._error: SoraError | None = None
 
     def put_step(self, step: int, total_steps: int) -> None:
         self._step = (step, total_steps)
 
     def put_note(self, note: str) -> None:
         self._notes.append(note)
+
+    def put_error(self, error: SoraError) -> None:
+        self._error = self._error or error
+
+    def error(self) -> SoraError | None:
+        """Why the run cannot go on, however often it starts again."""
+        return self._error
 
     def take(self) -> tuple[tuple[int, int] | None, list[str]]:
         """The newest step, and the notes since the last call."""

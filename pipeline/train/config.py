@@ -6,6 +6,25 @@ from dataclasses import dataclass
 from pipeline.errors import ConfigError
 from pipeline.model.config import named_config
 
+WEIGHTS = (
+    "reconstruction_weight",
+    "haar_weight",
+    "classification_weight",
+    "instance_weight",
+    "local_weight",
+    "global_local_weight",
+    "supervised_contrast_weight",
+    "variance_weight",
+    "covariance_weight",
+)
+_CHANCES = (
+    "flip_probability",
+    "grey_probability",
+    "blur_probability",
+    "erase_probability",
+    "residual_probability",
+)
+
 
 @dataclass(frozen=True)
 class TrainConfig:
@@ -56,6 +75,51 @@ class TrainConfig:
     frame_drop_ratio: float = 0.1
     """Chance of a frame to be hidden from the network, which must rebuild it from its neighbours. In [0, 1)."""
 
+    instance_weight: float = 0.0
+    """Weight of the contrast between views of one clip and those of the others; above 0, each clip is seen twice."""
+
+    local_weight: float = 0.0
+    """Weight of the contrast between moments of one clip: the same moment in its two views, against the others."""
+
+    global_local_weight: float = 0.0
+    """Weight of the contrast between a whole view and the moments of the other: inside its span, against outside."""
+
+    supervised_contrast_weight: float = 0.0
+    """Weight of the contrast between clips of one class and those of the others; needs labels."""
+
+    variance_weight: float = 0.0
+    """Weight of the hinge that keeps each dimension of the embedding varying over a batch."""
+
+    covariance_weight: float = 0.0
+    """Weight of the squared covariances between dimensions of the embedding."""
+
+    temperature: float = 0.1
+    """What similarities are divided by in every contrast; the smaller, the more the nearest others count. Above 0."""
+
+    view_frames: int = 0
+    """Frames of a view, cut from the clip at random; 0 takes the whole clip. Half a clip leaves room to differ."""
+
+    max_speed: int = 1
+    """Fastest speed of a view, where the clip is long enough: 1, 2 or 4 times."""
+
+    min_crop_area: float = 1.0
+    """Smallest share of the picture that a view shows, in (0, 1]; 1 crops nothing. Contrast wants 0.36."""
+
+    flip_probability: float = 0.0
+    """Chance of a view to be mirrored, in [0, 1). Leave 0 where left and right mean something."""
+
+    grey_probability: float = 0.0
+    """Chance of a view to lose its colours, in [0, 1)."""
+
+    blur_probability: float = 0.0
+    """Chance of a view to be smoothed, in [0, 1)."""
+
+    erase_probability: float = 0.0
+    """Chance of a view to lose a box, in [0, 1); it is not to be rebuilt either."""
+
+    residual_probability: float = 0.0
+    """Chance of a view to show differences of frames instead of frames, in [0, 1)."""
+
     validation_fraction: float = 0.2
     """Share of the videos kept apart to measure on, in [0, 1); whole videos, never some of their clips."""
 
@@ -72,16 +136,26 @@ class TrainConfig:
         named_config(self.config)
         self._require_at_least(1, "epochs", "batch_size", "num_workers")
         self._require_at_least(0, "seed", "max_failures", "weight_decay", "noise_std")
-        self._require_at_least(0, "reconstruction_weight", "haar_weight", "classification_weight")
-        for name in ("learning_rate", "gradient_clip_norm"):
+        self._require_at_least(0, *WEIGHTS)
+        self._require_at_least(0, "view_frames")
+        for name in ("learning_rate", "gradient_clip_norm", "temperature", "min_crop_area"):
             if not (math.isfinite(value := getattr(self, name)) and value > 0):
                 raise _wrong(name, value, "a number > 0")
         fractions = ("colour_jitter", "mask_ratio", "frame_drop_ratio", "label_smoothing")
-        for name in (*fractions, "validation_fraction", "warmup_fraction"):
+        for name in (*fractions, *_CHANCES, "validation_fraction", "warmup_fraction"):
             if not 0 <= getattr(self, name) < 1:
                 raise _wrong(name, getattr(self, name), "a share in [0, 1)")
-        if self.reconstruction_weight + self.haar_weight + self.classification_weight == 0:
-            raise _wrong("reconstruction_weight", 0, "at least one of the three loss weights above 0")
+        if self.min_crop_area > 1:
+            raise _wrong("min_crop_area", self.min_crop_area, "a share in (0, 1]")
+        if self.max_speed not in (1, 2, 4):
+            raise _wrong("max_speed", self.max_speed, "1, 2 or 4")
+        if sum(getattr(self, name) for name in WEIGHTS) == 0:
+            raise _wrong("reconstruction_weight", 0, "at least one of the loss weights above 0")
+
+    @property
+    def num_views(self) -> int:
+        """Views that a step takes of every clip: 2 where views of one clip are compared."""
+        return 2 if self.instance_weight + self.local_weight + self.global_local_weight > 0 else 1
 
     def _require_at_least(self, least: int, *names: str) -> None:
         for name in names:

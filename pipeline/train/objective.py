@@ -3,11 +3,15 @@
 Every term is a mean, so that its weight means the same for any batch and clip size.
 """
 
+from typing import NamedTuple
+
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from pipeline.model.autoencoder import Output
 from pipeline.model.haar import HAAR_FACTORS, haar, pad_to_multiple
+from pipeline.train import contrast
 from pipeline.train.config import TrainConfig
 
 UNLABELLED = -1
@@ -41,25 +45,70 @@ def classification(logits: Tensor, labels: Tensor, *, label_smoothing: float) ->
     return total / (labels != UNLABELLED).sum().clamp(min=1)
 
 
-def objective(output: Output, clean: Tensor, labels: Tensor, config: TrainConfig) -> tuple[Tensor, dict[str, Tensor]]:
-    """Weigh the terms and add them up.
+class Targets(NamedTuple):
+    """What the outputs of a step are held against.
 
     Args:
-        output: What the network made of the corrupted clips.
-        clean: The clips as they were, float (B, C, T, H, W) in [-1, 1].
-        labels: int64 (B,), -1 for no label.
-        config: The weights and the label smoothing.
+        clean: The views as they were, float (N, C, V, H, W) in [-1, 1].
+        labels: int64 (N,), -1 for no label.
+        sources: int64 (N,), the clip that each view shows.
+        frame_times: float (N, V), the place of each frame in its clip; None where every clip is seen once, and views
+            cannot be compared.
+    """
+
+    clean: Tensor
+    labels: Tensor
+    sources: Tensor
+    frame_times: Tensor | None
+
+
+def objective(output: Output, targets: Targets, config: TrainConfig) -> tuple[Tensor, dict[str, Tensor]]:
+    """Weigh the terms and add them up; beside pixels and classes, a term whose weight is 0 is not computed.
+
+    Args:
+        output: What the network made of the corrupted views.
+        targets: The views as they were, and what is known of them.
+        config: The weights, the label smoothing, the temperature.
     Returns:
         The loss to minimise, and each term before its weight.
     """
     terms = {
-        "reconstruction_l1": reconstruction_l1(output.reconstruction, clean),
-        "haar_l1": haar_l1(output.reconstruction, clean),
+        "reconstruction": reconstruction_l1(output.reconstruction, targets.clean),
+        "haar": haar_l1(output.reconstruction, targets.clean),
+        **_clip_terms(output, targets, config),
     }
-    total = config.reconstruction_weight * terms["reconstruction_l1"] + config.haar_weight * terms["haar_l1"]
+    if targets.frame_times is not None:
+        terms |= _view_terms(output, targets, targets.frame_times, config)
+    total = torch.stack([getattr(config, f"{name}_weight") * term for name, term in terms.items()]).sum()
+    # Not every term touches every parameter, and DistributedDataParallel waits for a gradient of each.
+    untouched = output.embedding.sum() + output.projected.sum() + output.projected_steps.sum()
+    return total + 0.0 * untouched, terms
+
+
+def _clip_terms(output: Output, targets: Targets, config: TrainConfig) -> dict[str, Tensor]:
+    terms = {}
     if output.logits is not None:
-        terms["classification"] = classification(output.logits, labels, label_smoothing=config.label_smoothing)
-        total = total + config.classification_weight * terms["classification"]
-    # The article's e_t touches no pixel: without a head its layer would get no gradient, and DistributedDataParallel
-    # waits for one from every parameter.
-    return total + 0.0 * output.embedding.sum(), terms
+        smoothing = config.label_smoothing
+        terms["classification"] = classification(output.logits, targets.labels, label_smoothing=smoothing)
+    if config.supervised_contrast_weight > 0:
+        terms["supervised_contrast"] = contrast.supervised_contrast(
+            output.projected, targets.labels, temperature=config.temperature
+        )
+    if config.variance_weight > 0:
+        terms["variance"] = contrast.variance(output.embedding)
+    if config.covariance_weight > 0:
+        terms["covariance"] = contrast.covariance(output.embedding)
+    return terms
+
+
+def _view_terms(output: Output, targets: Targets, frame_times: Tensor, config: TrainConfig) -> dict[str, Tensor]:
+    steps, temperature = output.projected_steps, config.temperature
+    times = F.adaptive_avg_pool1d(frame_times[:, None], steps.shape[1])[:, 0]  # the middle of each step
+    terms = {}
+    if config.instance_weight > 0:
+        terms["instance"] = contrast.instance_contrast(output.projected, targets.sources, temperature=temperature)
+    if config.local_weight > 0:
+        terms["local"] = contrast.local_contrast(steps, times, temperature=temperature)
+    if config.global_local_weight > 0:
+        terms["global_local"] = contrast.global_local_contrast(steps, times, temperature=temperature)
+    return terms

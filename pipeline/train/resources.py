@@ -25,7 +25,7 @@ def share(
     Args:
         num_cpus: CPUs of the cluster.
         num_gpus: GPUs of the cluster.
-        object_store_bytes: Memory of Ray's object store.
+        object_store_bytes: Memory of the smallest object store: each machine keeps all clips.
         num_workers: Training processes.
         clip_bytes: Bytes of all decoded clips of the run.
     Raises:

@@ -12,7 +12,8 @@ from pipeline.errors import SoraError
 from pipeline.model.autoencoder import Output, VideoAutoencoder
 from pipeline.train.augment import corrupt, recolour
 from pipeline.train.config import TrainConfig
-from pipeline.train.objective import UNLABELLED, objective
+from pipeline.train.objective import UNLABELLED, Targets, objective
+from pipeline.train.views import draw_views
 
 
 class Evaluation(TypedDict):
@@ -42,7 +43,7 @@ def train_step(
     config: TrainConfig,
     generator: Generator,
 ) -> dict[str, float]:
-    """Recolour and corrupt a batch, rebuild and classify it, and move the weights once.
+    """Draw views of a batch, corrupt, rebuild, compare and classify them, and move the weights once.
 
     Args:
         model: A VideoAutoencoder, or one wrapped in DistributedDataParallel.
@@ -57,10 +58,12 @@ def train_step(
         SoraError: the loss is not finite; the weights are as before the step.
     """
     model.train()
-    clean, labels = _to_device(model, frames, labels)
-    clean = recolour(clean, generator=generator, config=config)
+    frames, labels = _to_device(model, frames, labels)
+    views = draw_views(frames, generator=generator, config=config)
+    clean, labels = recolour(views.clean, generator=generator, config=config), labels[views.sources]
     output: Output = model(corrupt(clean, generator=generator, config=config))
-    loss, terms = objective(output, clean, labels, config)
+    frame_times = views.frame_times if config.num_views > 1 else None
+    loss, terms = objective(output, Targets(clean, labels, views.sources, frame_times), config)
     numbers = {"loss": loss.item(), **{name: term.item() for name, term in terms.items()}}
     _require_finite(numbers, optimizer)
     optimizer.zero_grad(set_to_none=True)
@@ -84,9 +87,11 @@ def evaluate_step(model: nn.Module, frames: Tensor, labels: Tensor, config: Trai
         config: Weights of the loss.
     """
     model.eval()
-    clean, labels = _to_device(model, frames, labels)
+    frames, labels = _to_device(model, frames, labels)
+    clean = to_model_input(frames)
     output: Output = unwrap(model)(clean)
-    loss, terms = objective(output, clean, labels, config)
+    sources = torch.arange(len(clean), device=clean.device)
+    loss, terms = objective(output, Targets(clean, labels, sources, None), config)
     return Evaluation(
         loss=loss.item(),
         terms={name: term.item() for name, term in terms.items()},
@@ -142,7 +147,7 @@ def _to_device(model: nn.Module, frames: Tensor, labels: Tensor) -> tuple[Tensor
     if labels.shape != frames.shape[:1]:
         raise ValueError(f"expected labels (B,) with B = {frames.shape[0]}, got labels.shape = {tuple(labels.shape)}")
     device = next(model.parameters()).device
-    return to_model_input(frames.to(device, non_blocking=True)), labels.to(device, non_blocking=True)
+    return frames.to(device, non_blocking=True), labels.to(device, non_blocking=True)
 
 
 def _require_finite(numbers: dict[str, float], optimizer: torch.optim.Optimizer) -> None:

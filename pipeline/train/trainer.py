@@ -131,7 +131,7 @@ def _fit(
             train_loop,
             train_loop_config=loop,
             datasets=datasets,
-            dataset_config=ray.train.DataConfig(datasets_to_split=["train"]),
+            dataset_config=ray.train.DataConfig(datasets_to_split=[] if resources.is_cached else ["train"]),
             scaling_config=_scaling(job, resources),
             run_config=ray.train.RunConfig(
                 name=name,
@@ -141,9 +141,22 @@ def _fit(
                 checkpoint_config=ray.train.CheckpointConfig(num_to_keep=_KEPT_CHECKPOINTS),
             ),
         )
-        result = trainer.fit()
+        result = _fitted(trainer, board)
     assert result.checkpoint is not None, "the loop reports a checkpoint after every epoch"
     return result.checkpoint
+
+
+def _fitted(trainer: Any, board: Any) -> Any:
+    """The result of `fit`; an error of ours as itself, not as Ray's word for a worker that failed."""
+    try:
+        result = trainer.fit()
+    except ray.train.TrainingFailedError as e:
+        if (error := ray.get(board.error.remote())) is not None:
+            raise error from e
+        raise
+    if (error := ray.get(board.error.remote())) is not None:
+        raise error
+    return result
 
 
 def _scaling(job: TrainJob, resources: Resources) -> ray.train.ScalingConfig:
@@ -179,10 +192,16 @@ def _resources(job: TrainJob, selection: Selection) -> Resources:
     return share(
         num_cpus=there.get("CPU", 1),
         num_gpus=there.get("GPU", 0),
-        object_store_bytes=there.get("object_store_memory", 0),
+        object_store_bytes=_smallest_store_bytes(),
         num_workers=job.train.num_workers,
         clip_bytes=clip_bytes * _expected_clips([*selection.train, *selection.validation], sampling),
     )
+
+
+def _smallest_store_bytes() -> float:
+    """Every machine with a training worker keeps all clips, so they must fit the smallest object store."""
+    stores = [node["Resources"].get("object_store_memory", 0) for node in ray.nodes() if node["Alive"]]
+    return min((store for store in stores if store > 0), default=0)
 
 
 def _expected_clips(samples: Sequence[Sample], sampling: SamplingConfig) -> int:

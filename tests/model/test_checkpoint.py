@@ -139,7 +139,9 @@ def _steps(model, optimizer, num_steps):
     losses = []
     for index in range(num_steps):
         x = torch.randn(2, 3, 4, 16, 16, generator=torch.Generator().manual_seed(index))
-        loss = model(x).reconstruction.square().mean() + model(x).logits.square().mean()
+        output = model(x)
+        rebuilt, *learned = output.reconstruction, output.logits, output.projected, output.projected_steps
+        loss = rebuilt.square().mean() + sum(part.square().mean() for part in learned)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

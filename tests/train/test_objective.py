@@ -5,13 +5,18 @@ import torch
 
 from pipeline.model.autoencoder import Output
 from pipeline.train.config import TrainConfig
-from pipeline.train.objective import classification, haar_l1, objective, reconstruction_l1
+from pipeline.train.objective import Targets, classification, haar_l1, objective, reconstruction_l1
 
 
 def _output(clean, logits):
     reconstruction = (clean + 0.5).requires_grad_()
     embedding = torch.ones(len(clean), 4, requires_grad=True)
-    return Output(reconstruction, torch.zeros(len(clean), 1, 1, 1, 1), embedding, logits)
+    nothing = torch.zeros(len(clean), 1, 1, 1, 1)
+    return Output(reconstruction, nothing, embedding, logits, torch.zeros(len(clean), 8), torch.zeros(len(clean), 2, 8))
+
+
+def _targets(clean, labels):
+    return Targets(clean, labels, torch.arange(len(clean)), None)
 
 
 def test_reconstruction_is_the_mean_absolute_difference():
@@ -32,7 +37,7 @@ def test_haar_weighs_a_flicker_as_much_as_a_shift_of_brightness():
 @pytest.mark.parametrize("size", [(1, 1, 1), (3, 5, 7), (16, 33, 64)])
 def test_every_term_takes_odd_sizes(size):
     clean = torch.zeros(2, 3, *size)
-    total, _ = objective(_output(clean, None), clean, torch.tensor([-1, -1]), TrainConfig())
+    total, _ = objective(_output(clean, None), _targets(clean, torch.tensor([-1, -1])), TrainConfig())
     assert total.item() == pytest.approx(0.5 + 0.1 * 0.125)
 
 
@@ -62,16 +67,16 @@ def test_a_batch_without_labels_gives_exactly_zero_and_zero_gradients():
 def test_the_total_is_the_weighted_sum_of_the_terms():
     clean = torch.zeros(3, 3, 2, 2, 2)
     config = TrainConfig(reconstruction_weight=2.0, haar_weight=3.0, classification_weight=5.0)
-    total, terms = objective(_output(clean, LOGITS), clean, torch.tensor([0, 1, -1]), config)
-    weighted = 2 * terms["reconstruction_l1"] + 3 * terms["haar_l1"] + 5 * terms["classification"]
+    total, terms = objective(_output(clean, LOGITS), _targets(clean, torch.tensor([0, 1, -1])), config)
+    weighted = 2 * terms["reconstruction"] + 3 * terms["haar"] + 5 * terms["classification"]
     torch.testing.assert_close(total, weighted)
-    assert set(terms) == {"reconstruction_l1", "haar_l1", "classification"}
+    assert set(terms) == {"reconstruction", "haar", "classification"}
 
 
 def test_the_embedding_gets_a_gradient_even_where_no_term_uses_it():
     clean = torch.zeros(1, 3, 2, 2, 2)
     output = _output(clean, None)
-    total, terms = objective(output, clean, torch.tensor([-1]), TrainConfig())
+    total, terms = objective(output, _targets(clean, torch.tensor([-1])), TrainConfig())
     total.backward()
     assert "classification" not in terms
     assert torch.equal(output.embedding.grad, torch.zeros(1, 4))

@@ -69,7 +69,7 @@ def test_a_few_steps_overfit_one_batch():
     config = TrainConfig(label_smoothing=0.0)
     numbers = _train(model, make_optimizer(model, config), range(40), frames=frames, labels=labels, config=config)
     assert numbers[-1]["loss"] < 0.5 * numbers[0]["loss"]
-    assert numbers[-1]["reconstruction_l1"] < 0.5 * numbers[0]["reconstruction_l1"]
+    assert numbers[-1]["reconstruction"] < 0.5 * numbers[0]["reconstruction"]
     assert evaluate_step(model, frames, labels, config)["predictions"].tolist() == labels.tolist()
 
 
@@ -121,7 +121,7 @@ def test_evaluation_is_of_clean_clips_and_each_on_its_own():
     one = evaluate_step(model, frames[2:3], labels[2:3], TrainConfig())
     torch.testing.assert_close(one["embedding"][0], whole["embedding"][2], atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(one["recon_error"][0], whole["recon_error"][2])
-    assert whole["recon_error"].mean().item() == pytest.approx(whole["terms"]["reconstruction_l1"], rel=1e-5)
+    assert whole["recon_error"].mean().item() == pytest.approx(whole["terms"]["reconstruction"], rel=1e-5)
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_leaves_the_weights():
