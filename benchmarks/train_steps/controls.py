@@ -7,21 +7,19 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from pipeline.decode.transform import to_model_input
+from pipeline.evaluate.pca import pooled_differences, pooled_pixels, projected
+
 BLOCK = (4, 8, 8)  # frames, px, px: what one position of z covers
 KEPT = 16  # numbers a block of 768 is coded with: as many as z has channels, 48:1
+_POOLED_AT_ONCE = 64
 
 
-def pca_vectors(frames: Tensor, is_train: NDArray[np.bool_], *, differences: bool) -> NDArray[np.float32]:
-    """PCA-64 of grey 16x16 pixels of 16 frames, or of their differences; uint8 (N, T, H, W, C) -> (N, 64)."""
-    grey = frames.float().mean(dim=-1)  # (N, T, H, W)
-    small = torch.nn.functional.adaptive_avg_pool3d(grey, (16, 16, 16))
-    if differences:
-        small = small.diff(dim=1)
-    flat = small.flatten(1)
-    mean = flat[is_train].mean(dim=0)
-    _, _, directions = torch.linalg.svd(flat[is_train] - mean, full_matrices=False)
-    projected: NDArray[np.float32] = ((flat - mean) @ directions[:64].T).cpu().numpy()
-    return projected
+def pca_vectors(frames: Tensor, is_train: NDArray[np.bool_], *, differences: bool) -> NDArray[np.float64]:
+    """PCA-64 of pixels, or of how much they change; uint8 (N, T, H, W, C) -> (N, 64)."""
+    pool = pooled_differences if differences else pooled_pixels
+    pooled = [pool(to_model_input(part)).cpu() for part in frames.split(_POOLED_AT_ONCE)]
+    return projected(torch.cat(pooled).numpy(), is_train)
 
 
 def blockwise_psnr(train: Tensor, test: Tensor) -> dict[str, float]:

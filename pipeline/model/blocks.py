@@ -6,10 +6,13 @@ conv2d on views, (B*T, C, H, W) and (B, C, T, H*W), is no faster than conv3d: an
 with both as conv2d, 61 and 64 with one of them, 63 with none. So conv3d it is.
 """
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pipeline.model.haar import Factors, fold, unfold
+
+PAST_STEPS = 2  # that a causal block looks back, with a temporal kernel of 3
 
 
 class ChannelNorm(nn.LayerNorm):
@@ -45,11 +48,12 @@ class ResidualBlock(nn.Module):
     (Goyal et al. 2017): a product of two quiet halves wakes too late (docs/model.md).
     """
 
-    def __init__(self, width: int):
+    def __init__(self, width: int, *, is_causal: bool = False):
         super().__init__()
+        self.is_causal = is_causal
         self.norm = ChannelNorm(width)
         self.spatial = nn.Conv3d(width, width, (1, 3, 3), padding=(0, 1, 1))
-        self.temporal = nn.Conv3d(width, width, (3, 1, 1), padding=(1, 0, 0))
+        self.temporal = nn.Conv3d(width, width, (3, 1, 1), padding=(0 if is_causal else 1, 0, 0))
         self.mix = Pointwise(width, width)
         for convolution in (self.spatial, self.temporal):
             nn.init.kaiming_normal_(convolution.weight, nonlinearity="linear")
@@ -57,15 +61,30 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         normed = self.norm(x)
-        residual: Tensor = self.mix(F.silu(self.spatial(normed)) * self.temporal(normed))
+        seen = F.pad(normed, (0, 0, 0, 0, PAST_STEPS, 0)) if self.is_causal else normed
+        return self._mixed(x, normed, seen)
+
+    def follow(self, x: Tensor, past: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Causal blocks: what `forward` gives for the steps of x alone, and what they leave to those that come after.
+
+        Args:
+            x: float (B, C, t, H, W), the next steps of a stream.
+            past: What the call before returned; None at the start, where the past is zeros, as `forward` pads it.
+        """
+        normed = self.norm(x)
+        seen = F.pad(normed, (0, 0, 0, 0, PAST_STEPS, 0)) if past is None else torch.cat([past, normed], dim=2)
+        return self._mixed(x, normed, seen), seen[:, :, -PAST_STEPS:]
+
+    def _mixed(self, x: Tensor, normed: Tensor, seen: Tensor) -> Tensor:
+        residual: Tensor = self.mix(F.silu(self.spatial(normed)) * self.temporal(seen))
         return x + residual
 
 
 class Stage(nn.Sequential):
     """Residual blocks of one width."""
 
-    def __init__(self, width: int, depth: int):
-        super().__init__(*(ResidualBlock(width) for _ in range(depth)))
+    def __init__(self, width: int, depth: int, *, is_causal: bool = False):
+        super().__init__(*(ResidualBlock(width, is_causal=is_causal) for _ in range(depth)))
 
 
 class Down(nn.Module):

@@ -2,7 +2,8 @@
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
+from functools import partial
 from typing import Any, Literal, get_args
 
 from pipeline.errors import ConfigError
@@ -22,6 +23,7 @@ class ModelConfig:
         depths: Residual blocks of each stage; `sora` repeats them, mirrored, in the decoder.
         latent_channels: Channels of the spatial code z.
         embedding_dim: Length of the vector e_t, and of the embedding.
+        is_causal: The encoder looks at earlier frames only, so that a stream can be encoded as it comes; `sora` alone.
     """
 
     name: str
@@ -30,6 +32,7 @@ class ModelConfig:
     depths: tuple[int, ...]
     latent_channels: int
     embedding_dim: int
+    is_causal: bool = False
 
     def __post_init__(self) -> None:
         if self.architecture not in get_args(Architecture):
@@ -41,6 +44,8 @@ class ModelConfig:
         for name, value in (("latent_channels", self.latent_channels), ("embedding_dim", self.embedding_dim)):
             if not _is_count(value) or value == 0:
                 raise _wrong(name, value, "an integer >= 1")
+        if not isinstance(self.is_causal, bool) or (self.is_causal and self.architecture != "sora"):
+            raise _wrong("is_causal", self.is_causal, "false, or true for sora")
         if 0 in self.widths:
             raise _wrong("widths", self.widths, "every width >= 1")
         if self.architecture == "article" and self.latent_channels != self.widths[-1]:
@@ -67,7 +72,36 @@ def sora_xs() -> ModelConfig:
     )
 
 
-NAMED_CONFIGS: dict[str, Callable[[], ModelConfig]] = {"article": article, "sora_xs": sora_xs}
+def sora_s() -> ModelConfig:
+    """Encoder of 3.7 M parameters, 0.8 GMAC for a clip of 16x64x64; wants a GPU, or patience."""
+    return _sora("sora_s", widths=(32, 128, 192, 288), depths=(1, 1, 2, 2))
+
+
+def sora_m() -> ModelConfig:
+    """Encoder of 8.7 M parameters, 2.7 GMAC for a clip of 16x64x64; wants a GPU."""
+    return _sora("sora_m", widths=(48, 160, 256, 384), depths=(3, 2, 4, 2))
+
+
+def sora_l() -> ModelConfig:
+    """Encoder of 25 M parameters, 6.6 GMAC for a clip of 16x64x64; wants several GPUs."""
+    return _sora("sora_l", widths=(64, 256, 384, 576), depths=(2, 3, 4, 3))
+
+
+def _sora(name: str, *, widths: tuple[int, ...], depths: tuple[int, ...]) -> ModelConfig:
+    return ModelConfig(name, "sora", widths, depths, latent_channels=16, embedding_dim=128)
+
+
+def causal(config: ModelConfig) -> ModelConfig:
+    """The same network with an encoder that looks at earlier frames only."""
+    return replace(config, name=f"{config.name}_causal", is_causal=True)
+
+
+_SORA = (sora_xs, sora_s, sora_m, sora_l)
+NAMED_CONFIGS: dict[str, Callable[[], ModelConfig]] = {
+    "article": article,
+    **{make.__name__: make for make in _SORA},
+    **{f"{make.__name__}_causal": partial(lambda make: causal(make()), make) for make in _SORA},
+}
 
 
 def named_config(name: str) -> ModelConfig:

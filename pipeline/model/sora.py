@@ -8,6 +8,9 @@ x (3, T, H, W) -> haar (24, T/2, H/2, W/2)
   inverse haar <- stage 1 <- stage 2 <- stage 3 <- + <------ linear ------+
 """
 
+from collections.abc import Callable
+from functools import partial
+
 from torch import Tensor, nn
 
 from pipeline.model.blocks import ChannelNorm, Down, Pointwise, Stage, Up
@@ -17,6 +20,9 @@ from pipeline.model.interface import Codes, VideoAutoencoder
 
 HAAR_CHANNELS = 24  # 8 bands of 3 colours
 STAGE_FACTORS: tuple[Factors, Factors, Factors] = ((2, 2, 2), (1, 2, 2), (1, 2, 2))  # between stages 1-2, 2-3, 3-4
+
+
+Through = Callable[[nn.Sequential, Tensor], Tensor]  # how a row of layers is applied
 
 
 class SoraAutoencoder(VideoAutoencoder):
@@ -47,17 +53,18 @@ class _Encoder(nn.Module):
         w1, w2, w3, w4 = config.widths
         d1, d2, d3, d4 = config.depths
         down12, down23, down34 = STAGE_FACTORS
+        stage = partial(Stage, is_causal=config.is_causal)
         self.stem = Pointwise(HAAR_CHANNELS, w1)
         self.stages_to_latent = nn.Sequential(
-            Stage(w1, d1), Down(w1, w2, down12), Stage(w2, d2), Down(w2, w3, down23), Stage(w3, d3)
+            stage(w1, d1), Down(w1, w2, down12), stage(w2, d2), Down(w2, w3, down23), stage(w3, d3)
         )
         self.latent = Pointwise(w3, config.latent_channels)
-        self.stages_to_steps = nn.Sequential(Down(w3, w4, down34), Stage(w4, d4), ChannelNorm(w4))
+        self.stages_to_steps = nn.Sequential(Down(w3, w4, down34), stage(w4, d4), ChannelNorm(w4))
         self.steps = nn.Linear(w4, config.embedding_dim)
 
-    def forward(self, x: Tensor) -> Codes:
-        features = self.stages_to_latent(self.stem(haar(x)))  # (B, w3, T/4, H/8, W/8)
-        deep = self.stages_to_steps(features)  # (B, w4, T/4, H/16, W/16)
+    def forward(self, x: Tensor, through: Through = lambda layers, x: layers(x)) -> Codes:
+        features = through(self.stages_to_latent, self.stem(haar(x)))  # (B, w3, T/4, H/8, W/8)
+        deep = through(self.stages_to_steps, features)  # (B, w4, T/4, H/16, W/16)
         pooled = deep.mean(dim=(3, 4)).transpose(1, 2)  # (B, T/4, w4)
         return Codes(self.latent(features), self.steps(pooled))
 

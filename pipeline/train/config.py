@@ -31,7 +31,8 @@ class TrainConfig:
     """How to train."""
 
     config: str = "sora_xs"
-    """Network: sora_xs (0.30 GMAC a clip of 16x64x64, trains on CPU) or article (31.7 GMAC, wants a GPU)."""
+    """Network: sora_xs (0.30 GMAC a clip of 16x64x64, trains on CPU), sora_s, sora_m, sora_l (encoders of 0.8, 2.7 and
+    6.6 GMAC, want a GPU), one of these with _causal (looks at earlier frames only), or article (31.7 GMAC)."""
 
     epochs: int = 30
     """Passes over the training clips. 60 for a few dozen clips, 30 for hundreds; aim at 300 to 3,000 steps in all."""

@@ -47,6 +47,18 @@ def test_the_size_of_a_network_is_what_the_page_says(name, num_parameters, gmac)
 
 
 @pytest.mark.parametrize(
+    ("name", "num_parameters", "gmac"),
+    [("sora_xs", 0.62e6, 0.161), ("sora_s", 3.7e6, 0.8), ("sora_m", 8.7e6, 2.7), ("sora_l", 25e6, 6.8)],
+)
+def test_the_size_of_an_encoder_is_what_the_page_says(name, num_parameters, gmac):
+    with torch.device("meta"), FlopCounterMode(display=False) as counter:
+        model = build_model(named_config(name), num_classes=0).eval()
+        model.encode(torch.zeros(1, 3, 16, 64, 64))
+    assert sum(p.numel() for p in model.encoder.parameters()) == pytest.approx(num_parameters, rel=0.02)
+    assert counter.get_total_flops() / 2e9 == pytest.approx(gmac, rel=0.04)
+
+
+@pytest.mark.parametrize(
     ("name", "latent", "steps"),
     [("article", (2, 128, 8, 32, 32), (2, 16, 64)), ("sora_xs", (2, 16, 4, 8, 8), (2, 4, 64))],
 )
