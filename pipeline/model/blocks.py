@@ -73,7 +73,7 @@ class ResidualBlock(nn.Module):
         """
         normed = self.norm(x)
         seen = F.pad(normed, (0, 0, 0, 0, PAST_STEPS, 0)) if past is None else torch.cat([past, normed], dim=2)
-        return self._mixed(x, normed, seen), seen[:, :, -PAST_STEPS:]
+        return self._mixed(x, normed, seen), seen[:, :, -PAST_STEPS:].clone()  # and not the whole slice
 
     def _mixed(self, x: Tensor, normed: Tensor, seen: Tensor) -> Tensor:
         residual: Tensor = self.mix(F.silu(self.spatial(normed)) * self.temporal(seen))

@@ -6,6 +6,7 @@ frames 0..3 4..7 8..11 ...   each causal block keeps the last two steps that it 
 
 from typing import cast
 
+import torch
 from torch import Tensor, nn
 
 from pipeline.errors import ConfigError
@@ -36,6 +37,7 @@ class StreamEncoder:
         self._past: dict[ResidualBlock, Tensor] = {}
         self._shape: tuple[int, ...] | None = None
 
+    @torch.no_grad()  # the past would else hold the graph of every push before
     def push(self, x: Tensor) -> Codes:
         """Encode the next frames of the stream.
 
@@ -49,6 +51,8 @@ class StreamEncoder:
         strides = self._model.strides
         if x.ndim != 5 or x.shape[1] != 3 or any(s == 0 or s % m for s, m in zip(x.shape[2:], strides, strict=True)):
             raise ValueError(f"expected (B, 3, T, H, W) with T, H, W multiples of {strides}, got {tuple(x.shape)}")
+        if not x.is_floating_point():
+            raise ValueError(f"expected floating point in [-1, 1], got x.dtype = {x.dtype}; see decode.transform")
         shape = (x.shape[0], *x.shape[3:])
         if self._shape not in (None, shape):
             raise ValueError(f"expected (B, H, W) = {self._shape} as at the start of the stream, got {shape}")

@@ -70,3 +70,17 @@ def test_a_stream_keeps_its_batch_and_size():
 def test_every_size_of_ours_has_a_causal_twin():
     ours = {name for name in NAMED_CONFIGS if name.startswith("sora") and not name.endswith("_causal")}
     assert {f"{name}_causal" for name in ours} == {name for name in NAMED_CONFIGS if name.endswith("_causal")}
+
+
+def test_the_memory_of_a_stream_is_two_steps_a_block_however_much_was_pushed():
+    stream = StreamEncoder(_model())
+    for num_frames in (32, 4):
+        stream.push(torch.zeros(1, 3, num_frames, 32, 32))
+        held = sum(past.untyped_storage().nbytes() for past in stream._past.values())
+        assert held == sum(past.numel() * past.element_size() for past in stream._past.values())
+        assert all(past.grad_fn is None for past in stream._past.values())
+
+
+def test_frames_that_are_still_bytes_are_refused():
+    with pytest.raises(ValueError, match=r"torch\.uint8"):
+        StreamEncoder(_model()).push(torch.zeros(1, 3, 4, 32, 32, dtype=torch.uint8))
