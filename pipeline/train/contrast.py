@@ -20,9 +20,16 @@ FRAMES_PER_MOMENT = 4.0  # two steps no further apart than this many frames of t
 
 def gathered(x: Tensor) -> Tensor:
     """The rows of all workers, in the order of their ranks; gradients flow back to each. One worker: x itself."""
-    if not torch.distributed.is_initialized() or torch.distributed.get_world_size() == 1:
+    if _world_size() == 1:
         return x
-    return torch.cat(list(torch.distributed.nn.functional.all_gather(x.contiguous())))  # type: ignore[no-untyped-call]
+    counts = _row_counts(x)
+    padded = F.pad(x, (0, 0) * (x.ndim - 1) + (0, max(counts) - len(x))).contiguous()  # workers may differ by a clip
+    if x.requires_grad:
+        parts = torch.distributed.nn.functional.all_gather(padded)  # type: ignore[no-untyped-call]
+    else:
+        parts = [torch.empty_like(padded) for _ in counts]
+        torch.distributed.all_gather(parts, padded)
+    return torch.cat([part[:count] for part, count in zip(parts, counts, strict=True)])
 
 
 def info_nce(similarity: Tensor, positives: Tensor, candidates: Tensor, *, temperature: float) -> Tensor:
@@ -108,7 +115,7 @@ def covariance(vectors: Tensor) -> Tensor:
 
 def _contrast_of_keys(anchors: Tensor, own: Tensor, others: Tensor, keys: Tensor, temperature: float) -> Tensor:
     similarity = F.normalize(anchors, dim=-1) @ others.T
-    offset = _rank() * len(anchors)
+    offset = sum(_row_counts(anchors)[: _rank()])
     is_self = torch.zeros_like(similarity, dtype=torch.bool)
     is_self[:, offset : offset + len(anchors)].fill_diagonal_(True)
     candidates = ~is_self & (keys >= 0) & (own[:, None] >= 0)
@@ -123,6 +130,19 @@ def _of_all_workers(vectors: Tensor, sources: Tensor) -> tuple[Tensor, Tensor]:
 def _own(sources: Tensor) -> Tensor:
     """Sources numbered so that no two workers share one."""
     return sources + _rank() * (1 << 32)
+
+
+def _row_counts(x: Tensor) -> list[int]:
+    """How many rows each worker has."""
+    counts = [torch.empty(1, dtype=torch.int64, device=x.device) for _ in range(_world_size())]
+    if len(counts) == 1:
+        return [len(x)]
+    torch.distributed.all_gather(counts, torch.tensor([len(x)], device=x.device))
+    return [int(count) for count in counts]
+
+
+def _world_size() -> int:
+    return torch.distributed.get_world_size() if torch.distributed.is_initialized() else 1
 
 
 def _rank() -> int:

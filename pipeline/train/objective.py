@@ -52,18 +52,19 @@ class Targets(NamedTuple):
         clean: The views as they were, float (N, C, V, H, W) in [-1, 1].
         labels: int64 (N,), -1 for no label.
         sources: int64 (N,), the clip that each view shows.
-        frame_times: float (N, V), the place of each frame in its clip; None where every clip is seen once, and views
-            cannot be compared.
+        frame_times: float (N, V), the place of each frame in its clip.
     """
 
     clean: Tensor
     labels: Tensor
     sources: Tensor
-    frame_times: Tensor | None
+    frame_times: Tensor
 
 
 def objective(output: Output, targets: Targets, config: TrainConfig) -> tuple[Tensor, dict[str, Tensor]]:
-    """Weigh the terms and add them up; beside pixels and classes, a term whose weight is 0 is not computed.
+    """Weigh all terms and add them up; terms between clips are computed only where their weight is above 0.
+
+    All workers must call it at once: terms between clips gather those of all workers.
 
     Args:
         output: What the network made of the corrupted views.
@@ -72,43 +73,49 @@ def objective(output: Output, targets: Targets, config: TrainConfig) -> tuple[Te
     Returns:
         The loss to minimise, and each term before its weight.
     """
-    terms = {
-        "reconstruction": reconstruction_l1(output.reconstruction, targets.clean),
-        "haar": haar_l1(output.reconstruction, targets.clean),
-        **_clip_terms(output, targets, config),
-    }
-    if targets.frame_times is not None:
-        terms |= _view_terms(output, targets, targets.frame_times, config)
-    total = torch.stack([getattr(config, f"{name}_weight") * term for name, term in terms.items()]).sum()
+    terms = clip_terms(output, targets.clean, targets.labels, config) | _terms_between_clips(output, targets, config)
     # Not every term touches every parameter, and DistributedDataParallel waits for a gradient of each.
     untouched = output.embedding.sum() + output.projected.sum() + output.projected_steps.sum()
-    return total + 0.0 * untouched, terms
+    return weighted(terms, config) + 0.0 * untouched, terms
 
 
-def _clip_terms(output: Output, targets: Targets, config: TrainConfig) -> dict[str, Tensor]:
-    terms = {}
+def weighted(terms: dict[str, Tensor], config: TrainConfig) -> Tensor:
+    """The sum of the terms, each times the weight that the configuration has for it."""
+    return torch.stack([getattr(config, f"{name}_weight") * term for name, term in terms.items()]).sum()
+
+
+def clip_terms(output: Output, clean: Tensor, labels: Tensor, config: TrainConfig) -> dict[str, Tensor]:
+    """The terms that look at one clip at a time, so that one worker can score clips by itself.
+
+    Args:
+        output: What the network made of the clips.
+        clean: The clips as they were, float (B, C, T, H, W) in [-1, 1].
+        labels: int64 (B,), -1 for no label.
+        config: The label smoothing.
+    """
+    terms = {
+        "reconstruction": reconstruction_l1(output.reconstruction, clean),
+        "haar": haar_l1(output.reconstruction, clean),
+    }
     if output.logits is not None:
-        smoothing = config.label_smoothing
-        terms["classification"] = classification(output.logits, targets.labels, label_smoothing=smoothing)
-    if config.supervised_contrast_weight > 0:
-        terms["supervised_contrast"] = contrast.supervised_contrast(
-            output.projected, targets.labels, temperature=config.temperature
-        )
-    if config.variance_weight > 0:
-        terms["variance"] = contrast.variance(output.embedding)
-    if config.covariance_weight > 0:
-        terms["covariance"] = contrast.covariance(output.embedding)
+        terms["classification"] = classification(output.logits, labels, label_smoothing=config.label_smoothing)
     return terms
 
 
-def _view_terms(output: Output, targets: Targets, frame_times: Tensor, config: TrainConfig) -> dict[str, Tensor]:
-    steps, temperature = output.projected_steps, config.temperature
-    times = F.adaptive_avg_pool1d(frame_times[:, None], steps.shape[1])[:, 0]  # the middle of each step
+def _terms_between_clips(output: Output, targets: Targets, config: TrainConfig) -> dict[str, Tensor]:
+    views, steps, temperature = output.projected, output.projected_steps, config.temperature
+    times = F.adaptive_avg_pool1d(targets.frame_times[:, None], steps.shape[1])[:, 0]  # the middle of each step
     terms = {}
     if config.instance_weight > 0:
-        terms["instance"] = contrast.instance_contrast(output.projected, targets.sources, temperature=temperature)
+        terms["instance"] = contrast.instance_contrast(views, targets.sources, temperature=temperature)
     if config.local_weight > 0:
         terms["local"] = contrast.local_contrast(steps, times, temperature=temperature)
     if config.global_local_weight > 0:
         terms["global_local"] = contrast.global_local_contrast(steps, times, temperature=temperature)
+    if config.supervised_contrast_weight > 0:
+        terms["supervised_contrast"] = contrast.supervised_contrast(views, targets.labels, temperature=temperature)
+    if config.variance_weight > 0:
+        terms["variance"] = contrast.variance(output.embedding)
+    if config.covariance_weight > 0:
+        terms["covariance"] = contrast.covariance(output.embedding)
     return terms

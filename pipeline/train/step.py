@@ -12,7 +12,7 @@ from pipeline.errors import SoraError
 from pipeline.model.autoencoder import Output, VideoAutoencoder
 from pipeline.train.augment import corrupt, recolour
 from pipeline.train.config import TrainConfig
-from pipeline.train.objective import UNLABELLED, Targets, objective
+from pipeline.train.objective import UNLABELLED, Targets, clip_terms, objective, weighted
 from pipeline.train.views import draw_views
 
 
@@ -20,7 +20,7 @@ class Evaluation(TypedDict):
     """What one evaluation step gives, on the CPU.
 
     Args:
-        loss: The weighted sum of the terms.
+        loss: The weighted sum of the terms that look at one clip at a time.
         terms: Each term before its weight, a mean over the batch.
         predictions: int64 (B,), the likeliest class; None for a network without classes.
         embedding: float32 (B, D).
@@ -62,8 +62,7 @@ def train_step(
     views = draw_views(frames, generator=generator, config=config)
     clean, labels = recolour(views.clean, generator=generator, config=config), labels[views.sources]
     output: Output = model(corrupt(clean, generator=generator, config=config))
-    frame_times = views.frame_times if config.num_views > 1 else None
-    loss, terms = objective(output, Targets(clean, labels, views.sources, frame_times), config)
+    loss, terms = objective(output, Targets(clean, labels, views.sources, views.frame_times), config)
     numbers = {"loss": loss.item(), **{name: term.item() for name, term in terms.items()}}
     _require_finite(numbers, optimizer)
     optimizer.zero_grad(set_to_none=True)
@@ -90,10 +89,9 @@ def evaluate_step(model: nn.Module, frames: Tensor, labels: Tensor, config: Trai
     frames, labels = _to_device(model, frames, labels)
     clean = to_model_input(frames)
     output: Output = unwrap(model)(clean)
-    sources = torch.arange(len(clean), device=clean.device)
-    loss, terms = objective(output, Targets(clean, labels, sources, None), config)
+    terms = clip_terms(output, clean, labels, config)
     return Evaluation(
-        loss=loss.item(),
+        loss=weighted(terms, config).item(),
         terms={name: term.item() for name, term in terms.items()},
         predictions=None if output.logits is None else output.logits.argmax(dim=1).cpu(),
         embedding=output.embedding.cpu(),

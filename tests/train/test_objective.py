@@ -16,7 +16,7 @@ def _output(clean, logits):
 
 
 def _targets(clean, labels):
-    return Targets(clean, labels, torch.arange(len(clean)), None)
+    return Targets(clean, labels, torch.arange(len(clean)), torch.zeros(clean.shape[0], clean.shape[2]))
 
 
 def test_reconstruction_is_the_mean_absolute_difference():
