@@ -16,6 +16,7 @@ from benchmarks.train_steps.clips import PackedClips
 from benchmarks.train_steps.controls import blockwise_psnr, pca_vectors
 from benchmarks.train_steps.r3d18 import R3D18
 from pipeline.decode.transform import to_model_input
+from pipeline.evaluate.fidelity import psnr, to_unit
 from pipeline.evaluate.intervals import grouped_interval
 from pipeline.evaluate.probe import knn, linear_probe
 from pipeline.evaluate.retrieval import retrieval
@@ -112,20 +113,19 @@ def score(model: nn.Module, clips: PackedClips, split: str, *, seed: int) -> dic
     """Everything measured of one network on the test side."""
     network = cast(VideoAutoencoder, model.eval())
     device = next(model.parameters()).device
-    vectors, right, psnr = [], [], []
+    vectors, right, decibels = [], [], []
     is_test = ~clips.is_train(split)
     for start in range(0, len(clips.labels), _EMBEDDED_AT_ONCE):
         chosen = slice(start, start + _EMBEDDED_AT_ONCE)
         x = to_model_input(clips.frames[chosen].to(device))
         output = network(x)
         vectors.append(output.embedding.float().cpu())
-        error = ((output.reconstruction.clamp(-1, 1) - x) / 2).square().mean(dim=(1, 2, 3, 4))
-        psnr.append((-10 * torch.log10(error)).cpu())
+        decibels.append(psnr(to_unit(output.reconstruction), to_unit(x)).cpu())
         if output.logits is not None:
             right.append(output.logits.argmax(1).cpu().numpy() == clips.labels[chosen])
     found = judge(torch.cat(vectors).numpy(), clips, split, seed=seed)
     if not isinstance(model, R3D18):
-        found["psnr_z"] = float(torch.cat(psnr)[torch.from_numpy(is_test)].mean())
+        found["psnr_z"] = float(torch.cat(decibels)[torch.from_numpy(is_test)].mean())
     if right:
         correct = np.concatenate(right)[is_test]
         found["head_accuracy"] = float(correct.mean())

@@ -19,10 +19,10 @@ from pipeline.errors import CheckpointError, CorpusError
 from pipeline.evaluate.config import TABLE_CONTROLS, EvaluateConfig
 from pipeline.evaluate.gather import common, read_rows, require_sides, stacked, video_vectors
 from pipeline.evaluate.judge import Judgement, Rows, VectorsOf, judge
-from pipeline.evaluate.measures import FIDELITY, measure
+from pipeline.evaluate.measures import measure
 from pipeline.evaluate.pca import projected
 from pipeline.evaluate.pictures import confusion_figure, map_figure
-from pipeline.evaluate.record import FILE, PAGE, figures, folder_of, markdown, numbers
+from pipeline.evaluate.record import FIDELITY, FILE, PAGE, figures, folder_of, markdown, numbers
 from pipeline.model.checkpoint import LoadedModel, load_checkpoint
 from pipeline.progress import Watcher
 from pipeline.train.report import per_class_report

@@ -1,13 +1,10 @@
-"""How close a reconstruction is to its clip, and how close without the spatial code."""
+"""How close a reconstruction is to its clip."""
 
 import math
-from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
-
-from pipeline.model.interface import VideoAutoencoder
+from torch import Tensor
 
 _LEAST_ERROR = 1e-10  # 100 dB: equal to rounding
 _WINDOW_PX, _SIGMA_PX, _K1, _K2 = 11, 1.5, 0.01, 0.03
@@ -44,33 +41,6 @@ def ssim(x: Tensor, y: Tensor) -> Tensor:
     similarity = (2 * mean_a * mean_b + c1) * (2 * covariance + c2)
     similarity = similarity / ((mean_a**2 + mean_b**2 + c1) * (var_a + var_b + c2))
     return similarity.mean(dim=(1, 2, 3)).reshape(B, C * T).mean(dim=1)
-
-
-def without_latent(model: VideoAutoencoder, x: Tensor) -> Tensor | None:
-    """The reconstruction from e_t alone, z being zero; None for a network that does not decode from e_t.
-
-    Args:
-        model: On x's device.
-        x: float (B, 3, T, H, W) in [-1, 1].
-    """
-    is_cut = False
-
-    def cut(module: nn.Module, arguments: Any, codes: Any) -> Any:
-        nonlocal is_cut
-        if not hasattr(codes, "latent"):
-            return None
-        is_cut = True
-        return codes._replace(latent=torch.zeros_like(codes.latent))
-
-    encoder = getattr(model, "encoder", None)
-    if not isinstance(encoder, nn.Module):
-        return None
-    handle = encoder.register_forward_hook(cut)
-    try:
-        reconstruction = model.reconstruct(x)
-    finally:
-        handle.remove()
-    return reconstruction if is_cut else None
 
 
 def to_unit(x: Tensor) -> Tensor:

@@ -18,8 +18,9 @@ from pipeline.decode.sampling import SamplingConfig
 from pipeline.decode.sandbox import Sandbox
 from pipeline.decode.transform import to_model_input
 from pipeline.errors import DecodeError
-from pipeline.evaluate.fidelity import psnr, ssim, to_unit, without_latent
+from pipeline.evaluate.fidelity import psnr, ssim, to_unit
 from pipeline.evaluate.pca import pooled_differences, pooled_pixels
+from pipeline.evaluate.record import FIDELITY
 from pipeline.features.crew import crew
 from pipeline.features.workers import cluster
 from pipeline.model.autoencoder import VideoAutoencoder, build_model
@@ -27,7 +28,6 @@ from pipeline.model.checkpoint import load_checkpoint
 from pipeline.progress import OnProgress, Progress
 
 VECTORS = ("pixels", "differences", "random_init", "logits")  # float32; random_init: (seeds, D) flat
-FIDELITY = ("psnr_z", "ssim_z", "psnr_e")  # lists, a value a clip that was measured
 _BATCH_CLIPS = 8
 _VIDEOS_A_BLOCK = 4
 _FLOATS = pa.list_(pa.float32())
@@ -125,7 +125,7 @@ class Measurer:
             pixels, rebuilt = to_unit(clips), to_unit(self._model.reconstruct(clips))
             parts["psnr_z"].append(psnr(pixels, rebuilt).cpu())
             parts["ssim_z"].append(ssim(pixels, rebuilt).cpu())
-            alone = without_latent(self._model, clips)
+            alone = self._model.reconstruct_from_steps(clips)
             if alone is not None:
                 parts["psnr_e"].append(psnr(pixels, to_unit(alone)).cpu())
 

@@ -12,7 +12,7 @@ from pipeline.errors import ConfigError
 from pipeline.evaluate.judge import Judgement
 
 FILE, PAGE = "evaluation.json", "evaluation.md"
-FIDELITY = ("psnr_z", "ssim_z", "psnr_e")
+FIDELITY = ("psnr_z", "ssim_z", "psnr_e")  # of reconstructions, one a measured clip
 
 
 def figures(judged: Judgement, fidelity: Mapping[str, float | None] | None = None) -> dict[str, Any]:

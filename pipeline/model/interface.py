@@ -99,6 +99,10 @@ class VideoAutoencoder(nn.Module, ABC):
         """Return the reconstruction, float (B, 3, T, H, W), around [-1, 1], not clamped."""
         return self.forward(x).reconstruction
 
+    def reconstruct_from_steps(self, x: Tensor) -> Tensor | None:
+        """Return what is rebuilt from e_t alone, z being zero; None for a network that does not decode from e_t."""
+        return None
+
     def embed(self, x: Tensor) -> Tensor:
         """Return the embedding, float32 (B, D): the mean over time of e_t, its length kept."""
         return _mean_over_time(self.encode(x).steps)

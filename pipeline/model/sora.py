@@ -11,6 +11,7 @@ x (3, T, H, W) -> haar (24, T/2, H/2, W/2)
 from collections.abc import Callable
 from functools import partial
 
+import torch
 from torch import Tensor, nn
 
 from pipeline.model.blocks import ChannelNorm, Down, Pointwise, Stage, Up
@@ -45,6 +46,12 @@ class SoraAutoencoder(VideoAutoencoder):
     def _autoencode(self, x: Tensor) -> tuple[Codes, Tensor]:
         codes = self._encode(x)
         return codes, self.decoder(codes)
+
+    def reconstruct_from_steps(self, x: Tensor) -> Tensor:
+        T, H, W = x.shape[2:]
+        codes = self.encode(x)
+        rebuilt: Tensor = self.decoder(codes._replace(latent=torch.zeros_like(codes.latent)))
+        return rebuilt[:, :, :T, :H, :W]
 
 
 class _Encoder(nn.Module):

@@ -7,7 +7,6 @@ import json
 import os
 import tempfile
 import time
-from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from itertools import islice
@@ -117,15 +116,14 @@ class _Worker:
         self._total_steps = steps_per_epoch * self._config.epochs
         self._table = self._clip_table() if loop.is_cached else None
         self._clock, self._is_warned = Clock(SAVE_EVERY_S), False
+        self._started_s = 0.0  # of the epoch, less what it had taken before a resume
         self._tracker = self._open_tracker()
 
     def run(self) -> None:
         while self._epoch < self._config.epochs:
-            started_s = time.monotonic()
-            self._resumed_s = self._progress.elapsed_s
-            self._started_s = started_s - self._resumed_s
+            self._started_s = time.monotonic() - self._progress.elapsed_s
             metrics = self._train_epoch()
-            metrics["epoch_s"] = time.monotonic() - started_s + self._resumed_s
+            metrics["epoch_s"] = time.monotonic() - self._started_s
             metrics |= self._evaluate(is_last=self._epoch + 1 == self._config.epochs)
             self._epoch += 1
             losses, self._progress = self._progress.losses, _Progress()
@@ -149,7 +147,6 @@ class _Worker:
 
     def _train_epoch(self) -> dict[str, float]:
         done = self._progress
-        sums = defaultdict(float, done.sums)
         asked_s = time.monotonic()
         for frames, labels in self._train_batches():
             done.waited_s += time.monotonic() - asked_s
@@ -161,18 +158,14 @@ class _Worker:
                 self._model, frames, labels, optimizer=self._optimizer, config=self._config, generator=generator
             )
             for name, value in numbers.items():
-                sums[name] += value
-            done.sums = dict(sums)
-            done.num_clips, done.num_steps, self._step = (
-                done.num_clips + len(frames),
-                done.num_steps + 1,
-                self._step + 1,
-            )
+                done.sums[name] = done.sums.get(name, 0.0) + value
+            done.num_clips, done.num_steps = done.num_clips + len(frames), done.num_steps + 1
+            self._step += 1
             self._after_step(numbers["loss"], len(frames))
             if self._rank == 0:
                 self._loop.board.put_step.remote(self._step, max(self._step, self._total_steps))
             asked_s = time.monotonic()
-        means = {f"train_{name}": value / max(1, done.num_steps) for name, value in sums.items()}
+        means = {f"train_{name}": value / max(1, done.num_steps) for name, value in done.sums.items()}
         num_clips = done.num_clips * self._world_size if self._table is None else len(self._table)
         counted = {"train_clips": float(num_clips), "data_wait_s": done.waited_s}
         return {**means, **counted, "learning_rate": self._optimizer.param_groups[0]["lr"]}

@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from pipeline.evaluate.fidelity import psnr, ssim, without_latent
+from pipeline.evaluate.fidelity import psnr, ssim
 from pipeline.evaluate.pca import pooled_differences, pooled_pixels
 from pipeline.model.autoencoder import build_model
-from pipeline.model.config import sora_xs
+from pipeline.model.config import article, sora_xs
 
 CLIPS = torch.rand(2, 3, 4, 32, 32, generator=torch.Generator().manual_seed(0))
 
@@ -23,14 +23,20 @@ def test_ssim_is_1_of_equals_and_the_formula_of_flat_pictures() -> None:
     assert ssim(a, b).tolist() == pytest.approx([expected] * 2, abs=1e-3)
 
 
-def test_e_alone_is_decoded_without_z_and_the_network_is_as_before() -> None:
+def test_e_alone_is_decoded_as_if_z_were_zero() -> None:
     model, x = build_model(sora_xs(), num_classes=0).eval(), 2 * CLIPS - 1
     with torch.inference_mode():
         before = model.reconstruct(x)
-        alone = without_latent(model, x)
+        alone = model.reconstruct_from_steps(x)
         assert alone is not None
         assert alone.shape == x.shape
-        assert torch.equal(model.reconstruct(x), before)
+        assert not torch.allclose(alone, before)
+        torch.nn.init.zeros_(model.encoder.latent.weight)
+        assert torch.allclose(model.reconstruct(x), alone, atol=1e-5)
+
+
+def test_a_network_that_does_not_decode_from_e_says_so() -> None:
+    assert build_model(article(), num_classes=0).reconstruct_from_steps(CLIPS[:1, :, :2, :8, :8]) is None
 
 
 def test_pixels_and_differences_have_the_same_size_and_stills_do_not_move() -> None:

@@ -121,6 +121,7 @@ def test_evaluation_is_of_clean_clips_and_each_on_its_own():
     one = evaluate_step(model, frames[2:3], labels[2:3], TrainConfig())
     torch.testing.assert_close(one["embedding"][0], whole["embedding"][2], atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(one["recon_error"][0], whole["recon_error"][2])
+    assert set(whole["terms"]) <= {"reconstruction", "haar", "classification"}, "no term that waits for other workers"
     assert whole["recon_error"].mean().item() == pytest.approx(whole["terms"]["reconstruction"], rel=1e-5)
 
 

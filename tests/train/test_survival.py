@@ -11,7 +11,7 @@ import pytest
 
 from pipeline.corpus.synthetic import render_corpus
 from pipeline.errors import SoraError
-from pipeline.train import loop as loop_module, trainer
+from pipeline.train import trainer
 from tests.support.sora import Sora
 
 pytestmark = pytest.mark.usefixtures("ray_local")
@@ -97,7 +97,3 @@ def test_an_error_of_ours_ends_the_run_and_is_not_tried_again(
     assert outcome.code == SoraError.exit_code
     assert "a test says so" in outcome.err
     assert len((tmp_path / "pids").read_text().split()) == 1
-
-
-def test_the_loop_under_test_is_the_loop_that_trains() -> None:
-    assert trainer.train_loop is loop_module.train_loop
