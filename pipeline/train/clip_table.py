@@ -46,6 +46,14 @@ class ClipTable:
         return torch.from_numpy(frames), torch.from_numpy(self._labels[indices])
 
 
+def tensors_of(rows: pa.Table, sampling: SamplingConfig) -> tuple[Tensor, Tensor]:
+    """Rows of `decode.clips.clip_dataset` as copies: frames uint8 (B, T, H, W, C) RGB and labels int64 (B,)."""
+    T, S = sampling.frames_per_clip, sampling.size_px
+    flat = np.frombuffer(bytearray().join(value.as_buffer() for value in rows["frames"]), np.uint8)  # writable
+    frames = torch.from_numpy(flat.reshape(rows.num_rows, T, S, S, 3))
+    return frames, torch.from_numpy(rows["label_index"].to_numpy().astype(np.int64))
+
+
 def _frames(values: pa.FixedSizeBinaryArray, shape: tuple[int, ...]) -> NDArray[np.uint8]:
     """uint8 (N, T, H, W, C): a read-only view of the array's own buffer."""
     size = int(np.prod(shape))

@@ -13,7 +13,6 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import ray
 import ray.train
@@ -24,19 +23,17 @@ from torch import Tensor, nn
 
 from pipeline import tracking
 from pipeline.decode.sampling import SamplingConfig
-from pipeline.decode.transform import to_frames, to_model_input
 from pipeline.errors import SoraError
 from pipeline.model.autoencoder import build_model
 from pipeline.model.checkpoint import load_checkpoint, load_training_state, save_checkpoint, save_training_state
 from pipeline.model.config import named_config
 from pipeline.tracking_spool import TrackedRun
-from pipeline.train import order, report
-from pipeline.train.clip_table import ClipTable
+from pipeline.train import order
+from pipeline.train.clip_table import ClipTable, tensors_of
 from pipeline.train.config import TrainConfig
 from pipeline.train.pulse import SAVE_EVERY_S, Call, Clock, agree
 from pipeline.train.shuffle import shuffled
 from pipeline.train.step import (
-    evaluate_step,
     learning_rate_at,
     make_optimizer,
     set_learning_rate,
@@ -44,11 +41,11 @@ from pipeline.train.step import (
     train_step,
     unwrap,
 )
+from pipeline.train.validation import reconstructions, validate
 
 REPORT_FILE = "report.json"
 PROGRESS_FILE = "progress.json"
 _SHUFFLED_CLIPS = 512  # 100 MB of 16x64x64 clips
-_PICTURED_CLIPS = 4
 _TOLD = ("train_loss", "validation_loss", "validation_recon_error", "validation_accuracy")
 
 
@@ -217,7 +214,7 @@ class _Worker:
         shard = ray.train.get_dataset_shard("train")
         size = self._config.batch_size
         batches = shard.iter_batches(batch_size=size, batch_format="pyarrow")
-        clips = (clip for batch in batches for clip in self._clips(batch))
+        clips = (clip for batch in batches for clip in _single_clips(batch, self._loop.sampling))
         seed = self._config.seed + self._epoch
         mixed = shuffled(clips, num_pooled=_SHUFFLED_CLIPS, num_first=2, seed=seed)
         while batch := list(islice(mixed, size)):
@@ -225,48 +222,22 @@ class _Worker:
             yield torch.stack(frames), torch.stack(labels)
 
     def _evaluate(self, *, is_last: bool) -> dict[str, float]:
-        """Score the validation clips, each by one worker; every worker returns the same numbers."""
-        scores: dict[str, list[Any]] = {"loss": [], "recon_error": [], "predictions": [], "targets": []}
-        batches = ray.train.get_dataset_shard("validation").iter_batches(
-            batch_size=self._config.batch_size, batch_format="pyarrow"
-        )
+        validated = validate(self._model, self._validation_batches(is_last=is_last), self._config, self._loop.labels)
+        if validated.classes is not None:
+            self._classes = validated.classes
+        return validated.metrics
+
+    def _validation_batches(self, *, is_last: bool) -> Iterator[tuple[Tensor, Tensor]]:
+        """This worker's part of them; after the last epoch, some of the first are drawn, as they are and rebuilt."""
+        shard = ray.train.get_dataset_shard("validation")
+        batches = shard.iter_batches(batch_size=self._config.batch_size, batch_format="pyarrow")
         for index, batch in enumerate(batches):
             if index % self._world_size != self._rank:
                 continue
-            frames, labels = self._tensors(batch)
-            if is_last and index == 0:
-                self._log_pictures(frames)
-            scored = evaluate_step(self._model, frames, labels, self._config)
-            scores["loss"] += [scored["loss"]] * len(frames)
-            scores["recon_error"] += scored["recon_error"].tolist()
-            if scored["predictions"] is not None:
-                scores["predictions"] += scored["predictions"].tolist()
-                scores["targets"] += labels.tolist()
-        return self._summed_up(_gathered(scores))
-
-    def _summed_up(self, scores: dict[str, list[Any]]) -> dict[str, float]:
-        if not scores["loss"]:
-            return {}
-        metrics = {"validation_loss": float(np.mean(scores["loss"]))}
-        metrics["validation_recon_error"] = float(np.mean(scores["recon_error"]))
-        metrics["validation_clips"] = float(len(scores["loss"]))
-        pairs = [(t, p) for t, p in zip(scores["targets"], scores["predictions"], strict=True) if t >= 0]
-        if pairs:
-            targets, predictions = zip(*pairs, strict=True)
-            text, fields = report.per_class_report(targets, predictions, self._loop.labels)
-            metrics["validation_accuracy"] = fields["accuracy"]
-            self._classes = {"text": text, "classes": fields}
-        return metrics
-
-    def _log_pictures(self, frames: Tensor) -> None:
-        if self._tracker is None:
-            return
-        shown = frames[:: max(1, len(frames) // _PICTURED_CLIPS)][:_PICTURED_CLIPS]  # neighbours are often one video
-        network = unwrap(self._model).eval()
-        with torch.inference_mode():
-            rebuilt = to_frames(network.reconstruct(to_model_input(shown.to(self._device))))
-        figure = report.reconstruction_figure(shown.cpu().numpy(), rebuilt.cpu().numpy())
-        self._tracker.log_figure(figure, "reconstructions.png")
+            frames, labels = tensors_of(batch, self._loop.sampling)
+            if is_last and index == 0 and self._tracker is not None:
+                self._tracker.log_figure(reconstructions(unwrap(self._model), frames), "reconstructions.png")
+            yield frames, labels
 
     def _report(self, metrics: dict[str, float]) -> None:
         """Tell of an epoch that is over."""
@@ -296,26 +267,11 @@ class _Worker:
         written = {"metrics": metrics, **self._classes}
         (folder / REPORT_FILE).write_text(json.dumps(written))
 
-    def _clips(self, batch: pa.Table) -> Iterator[tuple[Tensor, Tensor]]:
-        frames, labels = self._tensors(batch)
-        for place in range(len(labels)):
-            yield frames[place].clone(), labels[place]  # a view would keep all of the batch in memory
 
-    def _tensors(self, batch: pa.Table) -> tuple[Tensor, Tensor]:
-        """Flat bytes -> uint8 (B, T, H, W, C); label_index -> int64 (B,)."""
-        sampling = self._loop.sampling
-        T, S = sampling.frames_per_clip, sampling.size_px
-        flat = np.frombuffer(bytearray().join(value.as_buffer() for value in batch["frames"]), np.uint8)  # writable
-        frames = torch.from_numpy(flat.reshape(batch.num_rows, T, S, S, 3))
-        return frames, torch.from_numpy(batch["label_index"].to_numpy().astype(np.int64))
-
-
-def _gathered(scores: dict[str, list[Any]]) -> dict[str, list[Any]]:
-    if not torch.distributed.is_initialized():
-        return scores
-    from_all: list[Any] = [None] * torch.distributed.get_world_size()
-    torch.distributed.all_gather_object(from_all, scores)
-    return {name: [value for part in from_all for value in part[name]] for name in scores}
+def _single_clips(batch: pa.Table, sampling: SamplingConfig) -> Iterator[tuple[Tensor, Tensor]]:
+    frames, labels = tensors_of(batch, sampling)
+    for place in range(len(labels)):
+        yield frames[place].clone(), labels[place]  # a view would keep all of the batch in memory
 
 
 def _num_cores() -> int:
