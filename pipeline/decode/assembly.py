@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from pipeline.decode.records import Clip
 from pipeline.decode.sampling import SamplingConfig, clip_timestamps, is_before, num_clips
 
-Picture = NDArray[np.uint8]  # (H, W, C) RGB
+Pixels = NDArray[np.uint8]  # (H, W, C) RGB
+Draw = Callable[[Pixels], None]  # writes a picture where it is told to
 
 
 class _OpenClip:
@@ -24,13 +25,13 @@ class _OpenClip:
         self.clip_index = clip_index
         self.wanted_s: list[float] = clip_timestamps(config, clip_index).tolist()
         self.end_s = self.wanted_s[0] + config.clip_duration_s
-        self.pictures: list[Picture] = []
+        self.frames = np.empty((config.frames_per_clip, config.size_px, config.size_px, 3), np.uint8)
         self.pts_s: list[float] = []
 
-    def take(self, picture: Callable[[], Picture], pts_s: float, until_s: float) -> None:
+    def take(self, draw: Draw, pts_s: float, until_s: float) -> None:
         """Take the picture on screen in [pts_s, until_s) for every wanted time in there."""
-        while len(self.pictures) < len(self.wanted_s) and is_before(self.wanted_s[len(self.pictures)], until_s):
-            self.pictures.append(picture())
+        while len(self.pts_s) < len(self.wanted_s) and is_before(self.wanted_s[len(self.pts_s)], until_s):
+            draw(self.frames[len(self.pts_s)])
             self.pts_s.append(pts_s)
 
     def close(self, content_end_s: float) -> Clip:
@@ -39,7 +40,7 @@ class _OpenClip:
             start_s=self.wanted_s[0],
             end_s=min(self.end_s, content_end_s),
             num_frames=len(set(self.pts_s)),
-            frames=np.stack(self.pictures),
+            frames=self.frames,
             pts_s=np.array(self.pts_s, dtype=np.float64),
         )
 
@@ -56,23 +57,24 @@ class ClipAssembler:
         self._open: deque[_OpenClip] = deque()
         self._next_index = 0
 
-    def show(self, picture: Callable[[], Picture], pts_s: float, until_s: float) -> Iterator[Clip]:
+    def show(self, draw: Draw, pts_s: float, until_s: float) -> Iterator[Clip]:
         """Take one picture that is on screen in [pts_s, until_s).
 
         Args:
-            picture: Gives the (H, W, C) pixels; called only when a clip wants them, then once for each wanted time.
+            draw: Writes the pixels into a clip's own memory; called only when a clip wants them, then once for each
+                wanted time.
             pts_s: When it comes on screen, in seconds after the first shown frame.
             until_s: When the next picture comes on screen.
         Returns:
             The clips that it completes, in order.
         """
         for clip in self._clips_before(until_s):
-            clip.take(picture, pts_s, until_s)
+            clip.take(draw, pts_s, until_s)
             if until_s >= clip.end_s:
                 self._open.popleft()  # all clips last equally long: the oldest is the first to be complete
                 yield clip.close(until_s)
 
-    def finish(self, picture: Callable[[], Picture], pts_s: float, end_s: float) -> Iterator[Clip]:
+    def finish(self, draw: Draw, pts_s: float, end_s: float) -> Iterator[Clip]:
         """Take the last picture, on screen in [pts_s, end_s) and at every wanted time after it.
 
         Returns:
@@ -83,7 +85,7 @@ class ClipAssembler:
             self._start_clip()
         for clip in self._open:
             if clip.clip_index < num_kept:
-                clip.take(picture, pts_s, math.inf)
+                clip.take(draw, pts_s, math.inf)
                 yield clip.close(end_s)
 
     def _clips_before(self, until_s: float) -> Iterator[_OpenClip]:

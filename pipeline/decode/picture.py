@@ -25,16 +25,15 @@ class Squarer:
         self._size_px = size_px
         self._reformatter = VideoReformatter()
 
-    def __call__(self, frame: VideoFrame) -> NDArray[np.uint8]:
-        """Returns uint8 (H, W, C) RGB, H = W = size_px, contiguous."""
+    def __call__(self, frame: VideoFrame, pixels: NDArray[np.uint8]) -> None:
+        """Writes the frame into pixels, uint8 (H, W, C) RGB, H = W = size_px."""
         scaled = self._reformatter.reformat(
             frame, width=self._size_px, height=self._size_px, format="gbrp", interpolation=_AREA, threads=1
         )
-        pixels = np.empty((self._size_px, self._size_px, 3), dtype=np.uint8)
+        matrix = display_matrix(frame)
         for channel, plane in zip((1, 2, 0), scaled.planes, strict=True):
             rows = np.frombuffer(memoryview(plane), np.uint8).reshape(self._size_px, plane.line_size)
-            pixels[:, :, channel] = rows[:, : self._size_px]
-        return np.ascontiguousarray(turn_upright(pixels, display_matrix(frame)))
+            pixels[:, :, channel] = turn_upright(rows[:, : self._size_px], matrix)
 
 
 def display_matrix(frame: VideoFrame) -> tuple[int, int, int, int] | None:
@@ -47,7 +46,7 @@ def display_matrix(frame: VideoFrame) -> tuple[int, int, int, int] | None:
 
 
 def turn_upright(pixels: NDArray[np.uint8], matrix: tuple[int, int, int, int] | None) -> NDArray[np.uint8]:
-    """Apply the quarter turns and mirrorings of a display matrix to a square (H, W, C) picture."""
+    """Apply the quarter turns and mirrorings of a display matrix to a square picture, (H, W) or (H, W, C)."""
     if matrix is None:
         return pixels
     a, b, c, d = matrix

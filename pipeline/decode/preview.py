@@ -185,4 +185,4 @@ def _thumbnail(packet: VideoPacket, stream: VideoStream) -> NDArray[np.uint8] | 
         threads=1,
     )
     pixels: NDArray[np.uint8] = grey.to_ndarray()  # type: ignore[assignment]  # gray is always uint8
-    return turn_upright(pixels[:, :, None], display_matrix(frame))[:, :, 0]  # (H, W, C) and back
+    return turn_upright(pixels, display_matrix(frame))

@@ -5,7 +5,7 @@ sequence. Both show the same frames, to the bit.
 """
 
 import logging
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from fractions import Fraction
@@ -17,7 +17,7 @@ from av.container import InputContainer
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from pipeline.decode.assembly import ClipAssembler, Picture
+from pipeline.decode.assembly import ClipAssembler, Draw, Pixels
 from pipeline.decode.demuxing import all_packets
 from pipeline.decode.limits import DecodeLimits
 from pipeline.decode.opening import ffmpeg_errors_as, is_out_of_memory, open_video
@@ -74,26 +74,28 @@ def _clips(source: BinaryIO, config: SamplingConfig, limits: DecodeLimits, *, ma
         raise DecodeError("part of the video is damaged; what decodes was kept", error_class="partial", got=tally)
 
 
-class _Lazily:
-    """The picture of a frame, made once and only when it is asked for; a functools.cache a frame costs far more."""
+class _Drawn:
+    """Converts a frame the first time it is drawn, and copies those pixels the next times."""
 
-    __slots__ = ("_frame", "_picture", "_square")
+    __slots__ = ("_frame", "_pixels", "_square")
 
     def __init__(self, square: Squarer, frame: VideoFrame):
         self._square, self._frame = square, frame
-        self._picture: Picture | None = None
+        self._pixels: Pixels | None = None
 
-    def __call__(self) -> Picture:
-        if self._picture is None:
-            self._picture = self._square(self._frame)
-        return self._picture
+    def __call__(self, pixels: Pixels) -> None:
+        if self._pixels is None:
+            self._square(self._frame, pixels)
+            self._pixels = pixels
+        else:
+            pixels[:] = self._pixels
 
 
 @dataclass(frozen=True, slots=True)
 class _Shown:
     """A picture and when it is on screen, if nothing follows."""
 
-    picture: Callable[[], Picture]
+    draw: Draw
     time_s: float
     end_s: float
 
@@ -102,10 +104,10 @@ def _assembled(shown: Iterator[_Shown], config: SamplingConfig) -> Iterator[Clip
     assembler, last = ClipAssembler(config), None
     for one in shown:
         if last:
-            yield from assembler.show(last.picture, last.time_s, one.time_s)
+            yield from assembler.show(last.draw, last.time_s, one.time_s)
         last = one
     assert last is not None  # who shows nothing raises
-    yield from assembler.finish(last.picture, last.time_s, last.end_s)
+    yield from assembler.finish(last.draw, last.time_s, last.end_s)
 
 
 @dataclass
@@ -142,7 +144,7 @@ def _in_sequence(
             time_s = timeline.place(frame.pts, frame.dts)
             end_s = timeline.end_s(frame.duration)
             _check_limits(frame.width * frame.height, tally, end_s, limits)
-            yield _Shown(_Lazily(square, frame), time_s, end_s)
+            yield _Shown(_Drawn(square, frame), time_s, end_s)
     if not tally.frames:
         raise DecodeError("not one whole frame could be decoded", error_class="corrupt", got=tally)
 
@@ -155,13 +157,13 @@ def _planned(
     for placed in planned_frames(container, stream, config, limits):
         num_pixels = placed.frame.width * placed.frame.height if placed.frame else num_pixels
         _check_limits(num_pixels, tally, placed.end_s, limits)
-        picture = _Lazily(square, placed.frame) if placed.frame else _unplanned
-        yield _Shown(picture, placed.time_s, placed.end_s)
+        draw = _Drawn(square, placed.frame) if placed.frame else _unplanned
+        yield _Shown(draw, placed.time_s, placed.end_s)
     if not tally.frames:
         raise PlanError("no frame")
 
 
-def _unplanned() -> Picture:
+def _unplanned(pixels: Pixels) -> None:
     raise PlanError("a frame is wanted that was passed over")
 
 

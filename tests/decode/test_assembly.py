@@ -1,5 +1,7 @@
 """Clips out of shown pictures, checked against the definition, one wanted time after the other."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 
@@ -9,17 +11,17 @@ from pipeline.decode.sampling import TIME_TOLERANCE_S, SamplingConfig, clip_time
 
 
 def assemble(config: SamplingConfig, times_s: list[float], end_s: float) -> tuple[list[Clip], list[int]]:
-    """Clips whose pixels are the index of the shown picture, and the indices that were asked for."""
+    """Clips whose pixels spell the index of the shown picture, and the indices that were asked for."""
     assembler, clips, asked = ClipAssembler(config), [], []
 
-    def picture(index: int) -> np.ndarray:
+    def draw(index: int, pixels: np.ndarray) -> None:
         asked.append(index)
-        return np.full((1, 1, 3), index, np.int32)
+        pixels[:] = (*divmod(index, 256), 0)
 
     for index, time_s in enumerate(times_s[:-1]):
-        clips += assembler.show(lambda index=index: picture(index), time_s, times_s[index + 1])
+        clips += assembler.show(partial(draw, index), time_s, times_s[index + 1])
     last = len(times_s) - 1
-    clips += assembler.finish(lambda: picture(last), times_s[last], end_s)
+    clips += assembler.finish(partial(draw, last), times_s[last], end_s)
     return clips, asked
 
 
@@ -39,7 +41,7 @@ def test_clips_follow_the_definition_on_random_timings(seed: int) -> None:
     for clip in clips:
         wanted_s = clip_timestamps(config, clip.clip_index)
         shown = np.searchsorted(np.array(times_s) - TIME_TOLERANCE_S, wanted_s, side="right") - 1
-        assert clip.frames[:, 0, 0, 0].tolist() == shown.tolist()
+        assert (clip.frames[:, 0, 0, 0].astype(int) * 256 + clip.frames[:, 0, 0, 1]).tolist() == shown.tolist()
         assert clip.pts_s.tolist() == [times_s[i] for i in shown]
         assert clip.num_frames == len(set(shown.tolist()))
         assert clip.start_s == wanted_s[0]
