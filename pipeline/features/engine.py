@@ -16,7 +16,7 @@ from pipeline.decode.transform import to_model_input
 from pipeline.model.interface import Output
 
 BATCH_CLIPS = 16
-REFERENCE = "torch"
+REFERENCE, EIGHT_BITS = "torch", "int8"
 
 
 class Encoded(NamedTuple):

@@ -16,9 +16,10 @@ import torch
 from torch import Tensor
 
 from pipeline.features.config import EngineChoice
-from pipeline.features.engine import BATCH_CLIPS, REFERENCE, Encoded, Engine, TorchEngine
-from pipeline.features.engine_candidates import Candidate, candidates
+from pipeline.features.engine import BATCH_CLIPS, EIGHT_BITS, REFERENCE, Encoded, Engine, TorchEngine
+from pipeline.features.engine_candidates import Candidate, candidates, tuned
 from pipeline.model.autoencoder import VideoAutoencoder
+from pipeline.model.quantization import is_quantized
 
 Clock = Callable[[], float]
 COSINE_TOLERANCE, RELATIVE_TOLERANCE = 1e-4, 1e-3
@@ -36,8 +37,11 @@ def choose_engine(model: VideoAutoencoder, *, device: torch.device, wanted: Engi
     Args:
         model: In evaluation mode, on the device.
         device: Where it runs.
-        wanted: torch, or auto: torch at first, and then the fastest that gives the same vectors.
+        wanted: torch, or auto: torch at first, and then the fastest that gives the same vectors. A network in eight
+            bits is run in eight bits.
     """
+    if is_quantized(model):
+        return TorchEngine(EIGHT_BITS, tuned(model), device=device, memory_format=torch.channels_last_3d)
     reference = TorchEngine(REFERENCE, model, device=device)
     if wanted == "torch":
         return reference

@@ -1,6 +1,6 @@
 """Trained networks as folders: tensors as safetensors, everything else as JSON. Nothing is unpickled.
 
-    <folder>/model.safetensors   the weights
+    <folder>/model.safetensors   the weights; of a network in eight bits also the ranges of its activations
     <folder>/model.json          config, labels, sampling, metrics, format version, digest
     <folder>/state.safetensors   AdamW's moments, keyed `<parameter>/<moment>`           } only in folders that a
     <folder>/state.json          epoch, step, digest                                     } training run resumes from
@@ -22,6 +22,7 @@ from pipeline.errors import CheckpointError, ConfigError
 from pipeline.model.autoencoder import VideoAutoencoder, build_model
 from pipeline.model.config import ModelConfig, from_json
 from pipeline.model.files import canonical_json, digest_of, read_pair, write_pair
+from pipeline.model.quantization import RANGE, replace_convolutions
 
 WEIGHTS, DESCRIPTION = "model.safetensors", "model.json"
 STATE, STATE_DESCRIPTION = "state.safetensors", "state.json"
@@ -170,6 +171,7 @@ def _read_config(values: object, where: Path) -> ModelConfig:
 
 
 def _fill(model: VideoAutoencoder, tensors: dict[str, Tensor], where: Path) -> None:
+    replace_convolutions(model, {name.removesuffix(f".{RANGE}") for name in tensors if name.endswith(f".{RANGE}")})
     try:
         model.load_state_dict(tensors)
     except RuntimeError as error:
