@@ -57,9 +57,9 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Prepared:
-    """A corpus, a root that has cataloged it, the model, and how long cataloging took."""
+    """A corpus, a folder or its URI, a root that has cataloged it, the model, and how long cataloging took."""
 
-    corpus: Path
+    corpus: Path | str
     root: Path
     model: Path
     catalog_s: float
@@ -85,7 +85,7 @@ def peer_python(name: str) -> Path:
     return python_of(f"extract_{name}", requirements)
 
 
-def prepared(corpus: Path, model: Path, root: Path) -> Prepared:
+def prepared(corpus: Path | str, model: Path, root: Path) -> Prepared:
     """Catalog a corpus, as `sora catalog` does."""
     started_s = time.perf_counter()
     _must("sora catalog", [sys.executable, "-m", "jobs.catalog", str(corpus), "--root", str(root)], _environ())
@@ -98,13 +98,15 @@ def run_ours(work: Prepared, folder: Path, *, num_workers: int | None = None) ->
     Args:
         work: What to extract.
         folder: Empty; the copy and the driver's figures go there.
-        num_workers: As `--num-workers`; None: left out.
+        num_workers: As `--num-workers`, and that many cores for the whole job, Ray included; None: all cores.
     """
     root, figures = folder / "root", folder / "figures.json"
     shutil.copytree(work.root, root)
     command = [sys.executable, "-m", "benchmarks.extract.driver", str(figures)]
     command += ["--root", str(root), "--model", str(work.model), "--json"]
-    command += ["--num-workers", str(num_workers)] if num_workers else []
+    if num_workers:
+        cores = ",".join(map(str, sorted(os.sched_getaffinity(0))[:num_workers]))
+        command = ["taskset", "--cpu-list", cores, *command, "--num-workers", str(num_workers)]
     started_s = time.perf_counter()
     _must(OURS, command, _environ())
     wall_s = time.perf_counter() - started_s
@@ -127,7 +129,7 @@ def run_other(name: str, python: Path, work: Prepared, folder: Path) -> Outcome:
     """
     output, told = folder / "output", folder / "task.json"
     output.mkdir()
-    task = Task(paths(work.corpus), str(work.model), str(output), os.cpu_count() or 1)
+    task = Task(paths(Path(work.corpus)), str(work.model), str(output), os.cpu_count() or 1)
     told.write_text(json.dumps(asdict(task)))
     environ = {**_environ(), "PYTHONPATH": str(PROJECT_ROOT)}  # Daft's own processes do not know where it started
     if name == "dataloader":

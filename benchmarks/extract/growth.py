@@ -1,6 +1,6 @@
 """How our own job grows: with workers, with the corpus, and the memory of its driver with the number of clips.
 
-workers   `whole` with --num-workers 1 and 2, start-up apart: the ratio of the rates, over 2
+workers   `whole` with one worker on one core and two on two, start-up apart: the ratio of the rates, over 2
 corpus    J-HMDB once and ten times over: seconds a clip, start-up apart; ten times as many over once as many
 driver    videos of one clip each (one frame of 16x16, so that days of decoding take minutes), linked under as many
           names; the peak of the driver's resident set with many of them less that with few. The path is the real one:
@@ -22,7 +22,7 @@ _WORKERS = (1, 2)
 
 
 def scaling(small: Prepared, whole: Prepared, folder: Path, *, num_rounds: int) -> dict[str, Any]:
-    """The rates of one worker and of two, in turn.
+    """The rates of one worker on one core and of two on two, in turn; Ray's own processes have the same cores.
 
     Returns:
         clips_per_s of each, and of_linear: the median over the rounds of the ratio of the rates, over 2.

@@ -41,12 +41,13 @@ from benchmarks.extract.contenders import (
 )
 from benchmarks.extract.corpus import sizes, write_corpora, write_model
 from benchmarks.extract.outcome import Agreement, Run, agreement, clips_per_s, start_up_s
+from benchmarks.extract.remote import from_s3
 from pipeline.errors import SoraError
 
 VERSUS = {"vs_loop": LOOP, "vs_ray_read_videos": "ray_read_videos", "vs_daft": "daft", "vs_dataloader": "dataloader"}
 MIN_VERSUS = {"vs_loop": 0.90, "vs_ray_read_videos": 2.0, "vs_daft": 2.0, "vs_dataloader": 2.0}
 MIN_OF_LINEAR, MAX_TENFOLD_OVER_ONCE, MAX_GROWTH_MB = 0.9, 1.1, 50.0
-_GROWTH_ROUNDS = 3  # of one worker and two, and of ten times the corpus: minutes each
+_GROWTH_ROUNDS = 3  # of one worker and two, of ten times the corpus, of S3 and disk: minutes each
 _SAME_COSINE = 0.9999  # of the loop, which decodes with our reader
 Runs = Mapping[str, Sequence[tuple[Run, Run]]]  # of each contender, one pair of small and whole a round
 
@@ -133,6 +134,8 @@ def missed(answer: Mapping[str, Any]) -> list[str]:
     loop = answer["agreement"][LOOP]
     if loop["missing"] or loop["extra"] or (loop["min_cosine"] or 0.0) < _SAME_COSINE:
         words.append(f"the loop, which decodes as we do, has other vectors: {loop}")
+    if answer["s3"] and (answer["s3"]["missing"] or (answer["s3"]["min_cosine"] or 0.0) < _SAME_COSINE):
+        words.append(f"from S3 come other vectors than from disk: {answer['s3']}")
     return words
 
 
@@ -165,6 +168,7 @@ def measure(folder: Path, *, num_rounds: int, is_quick: bool) -> dict[str, Any]:
         **growth.driver_memory(folder, wanted),
         "scaling": growth.scaling(small, whole, folder, num_rounds=num_pairs) if has_growth else None,
         "cost": growth.cost_growth(small, model, folder, wanted, num_rounds=num_pairs) if has_growth else None,
+        "s3": from_s3(works, model, folder, num_rounds=num_pairs) if has_growth else None,
         "catalog_s": {name: round(work.catalog_s, 1) for name, work in works.items()},
         "absent": field.absent,
         "rounds": num_rounds,

@@ -154,7 +154,7 @@ def _answer(**seconds: float) -> dict[str, Any]:
     runs = {name: [(SMALL, Run(10.0 + took_s, 440))] * 2 for name, took_s in seconds.items()}
     same = Agreement(1.0, 1.0, 1.0, missing=0, extra=0)
     figures = summary(runs, {name: same for name in runs if name != OURS})
-    return {**figures, "driver_rss_growth_mb": 1.0, "scaling": None, "cost": None}
+    return {**figures, "driver_rss_growth_mb": 1.0, "scaling": None, "cost": None, "s3": None}
 
 
 def test_every_ratio_of_the_issue_is_there_under_its_name() -> None:
@@ -181,9 +181,10 @@ def test_every_missed_figure_is_named() -> None:
     answer = _answer(sora=10.0, loop=8.0, daft=19.0)
     answer["driver_rss_growth_mb"] = 51.0
     answer["scaling"], answer["cost"] = {"of_linear": 0.8}, {"tenfold_over_once": 1.2}
+    answer["s3"] = {"missing": 1, "min_cosine": 1.0}
     answer["agreement"][LOOP] = asdict(Agreement(1.0, 0.9, 1.0, missing=0, extra=0))
     words = missed(answer)
-    assert [word.split()[0] for word in words] == ["0.8", "1.9", "the", "2", "a", "the"]
+    assert [word.split()[0] for word in words] == ["0.8", "1.9", "the", "2", "a", "the", "from"]
 
 
 class Job:
@@ -193,7 +194,7 @@ class Job:
         self._seconds, self._kilobytes = seconds_a_row, kilobytes_a_row
 
     def __call__(self, work: Prepared, folder: Path, what: str, *, num_workers: int | None = None) -> Outcome:
-        num_rows = len(paths(work.corpus))
+        num_rows = len(paths(Path(work.corpus)))
         took_s = 10.0 + num_rows * self._seconds / (num_workers or 1) ** 0.5
         return Outcome(Run(took_s, num_rows), {}, {}, 10**8 + num_rows * self._kilobytes * 1000)
 
