@@ -12,13 +12,14 @@ COMMANDS = {
     "extract": "give every video without vectors its vectors",
     "evaluate": "how good the vectors are, beside controls: probe, kNN, retrieval, PSNR",
     "compare": "two evaluations side by side",
+    "classify": "train a head on labelled vectors, give every video its class, report",
     "promote": "make a model the champion, unless its evaluation speaks against it",
     "nightly": "catalog, extract with the champion, sum up; safe to repeat",
     "sql": "query the tables with DuckDB",
     "status": "what is done, missing, failed and stale",
     "verify": "prove that nothing is lost or doubled, and that every file is whole",
     "maintain": "combine small files, remove old ones, shorten the log",
-    "rollback": "take the rows of one run of extract out again",
+    "rollback": "take the rows of one run out again",
 }
 
 
