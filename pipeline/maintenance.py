@@ -109,7 +109,7 @@ def plan_groups(name: str, files: Sequence[DataFile], target_bytes: int) -> list
 
 
 def rollback(root: str, run_key: str) -> RolledBack:
-    """Take out the rows of `features`, `failures` and `predictions` that one run put in; memory holds one file at a time.
+    """Take out what one run put into `features`, `failures` and `predictions`; memory holds one file at a time.
 
     Args:
         root: The root's URI, normalized.
