@@ -158,8 +158,8 @@ def _page(reference: heads.HeadReference, found: dict[str, Any], table: str, *, 
     lines = [f"head {reference}, vectors of model {found['model']}"]
     if is_seen:
         lines += [
-            "EVERY LABELLED VIDEO WITH PREDICTIONS WAS IN TRAINING: these figures say what the head remembers, not what",
-            f"it recognises. For its figures on sources it did not see: {reference.uri}/{heads.DESCRIPTION}",
+            "EVERY LABELLED VIDEO WITH PREDICTIONS WAS IN TRAINING: these figures say what the head remembers, not",
+            f"what it recognises. Its figures on sources it did not see are in {reference.uri}/{heads.DESCRIPTION}.",
         ]
     for name, title in (("unseen", "not in training"), ("in_training", "in training")):
         if found[name] is not None:
