@@ -12,7 +12,7 @@ COMMANDS = {
     "extract": "give every video without vectors its vectors",
     "evaluate": "how good the vectors are, beside controls: probe, kNN, retrieval, PSNR",
     "compare": "two evaluations side by side",
-    "classify": "train a head on labelled vectors, give every video its class, report",
+    "classify": "classes from vectors: train a head, predict, report",
     "promote": "make a model the champion, unless its evaluation speaks against it",
     "nightly": "catalog, extract with the champion, sum up; safe to repeat",
     "sql": "query the tables with DuckDB",
