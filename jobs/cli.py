@@ -12,6 +12,7 @@ COMMANDS = {
     "extract": "give every video without vectors its vectors",
     "evaluate": "how good the vectors are, beside controls: probe, kNN, retrieval, PSNR",
     "compare": "two evaluations side by side",
+    "classify": "classes from vectors: train a head, predict, report",
     "promote": "make a model the champion, unless its evaluation speaks against it",
     "quantize": "a model in eight bits out of another one, faster on CPUs",
     "nightly": "catalog, extract with the champion, sum up; safe to repeat",
@@ -19,7 +20,7 @@ COMMANDS = {
     "status": "what is done, missing, failed and stale",
     "verify": "prove that nothing is lost or doubled, and that every file is whole",
     "maintain": "combine small files, remove old ones, shorten the log",
-    "rollback": "take the rows of one run of extract out again",
+    "rollback": "take the rows of one run out again",
 }
 
 

@@ -45,7 +45,7 @@ def run(job: Job[MaintainConfig]) -> int:
     fields["tracking"] = {"replayed": replayed, "waiting": waiting}
     lines = [_line(upkeep) for upkeep in done]
     if replayed or waiting:
-        lines.append(f"tracking  {replayed} entries told to MLflow, {waiting} wait")
+        lines.append(f"{'tracking':<13}{replayed} entries told to MLflow, {waiting} wait")
     return job.give(Answer(fields, "\n".join(lines)))
 
 
@@ -61,7 +61,7 @@ def _counts(upkeeps: Sequence[Upkeep]) -> dict[str, int]:
 
 
 def _line(upkeep: Upkeep) -> str:
-    name = f"{upkeep.name:<10}"
+    name = f"{upkeep.name:<13}"
     if upkeep.is_idle:
         found = f"{upkeep.files_after} files, {upkeep.bytes_after / 1e6:.1f} MB" if upkeep.files_after else "empty"
         return f"{name}{found}, nothing to do"

@@ -1,4 +1,4 @@
-"""Take a run of `extract` back: its rows leave `features` and `failures`, and the next extraction does the work again.
+"""Take a run of `extract` or `classify predict` back: its rows leave the tables, and the next run does the work again.
 
 The run must have ended: what a running one commits afterwards stays. Find its key with `sora status`, or
 sora sql --root ROOT "SELECT run_key, job, started_at FROM runs ORDER BY started_at DESC LIMIT 10"
@@ -30,7 +30,8 @@ def run(job: Job[RollbackConfig]) -> int:
     with runs.recorded(root, "rollback", config, ds=job.ds, selection={"run": config.run}) as record:
         taken = rollback(root, config.run)
         record.counts = asdict(taken)
-    text = f"run {config.run}: {taken.features} rows of features and {taken.failures} of failures taken out"
+    rows = f"{taken.features} rows of features, {taken.failures} of failures and {taken.predictions} of predictions"
+    text = f"run {config.run}: {rows} taken out"
     return job.give(Answer({"run": config.run, **asdict(taken)}, text))
 
 

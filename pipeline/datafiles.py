@@ -138,8 +138,12 @@ def _write_one(root: str, name: str, rows: pa.Table, partition: Mapping[str, obj
     return DataFile(path, len(data), rows.num_rows, {c: str(value) for c, value in partition.items()}, keys)
 
 
+def _is_vector(column: pa.DataType) -> bool:
+    return bool(pa.types.is_list(column) and pa.types.is_floating(column.value_type))
+
+
 def _parquet_bytes(rows: pa.Table) -> bytes:
-    vectors = [field.name for field in rows.schema if pa.types.is_list(field.type)]
+    vectors = [field.name for field in rows.schema if _is_vector(field.type)]
     others = [field.name for field in rows.schema if field.name not in vectors]
     sink = BytesIO()
     pq.write_table(

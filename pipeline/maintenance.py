@@ -7,7 +7,7 @@ files no commit names, older than keep_hours --vacuum--> gone
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
 
@@ -26,6 +26,7 @@ MAX_KEEP_HOURS = 168  # a checkpoint of the log forgets after a week which files
 MAX_TARGET_BYTES = 512 << 20
 _MAX_ROWS_A_FILE = 1_000_000  # bounds the memory of tables whose rows compress to next to nothing
 _CATALOG_STAGES = ["probe", "preview"]
+_UNDONE_JOBS = ["extract", "classify predict"]  # whose rows a rollback takes out
 _MAX_PASSES = 20
 _READERS = 16  # footers are small: the wait is for the store
 
@@ -55,6 +56,7 @@ class RolledBack:
 
     features: int
     failures: int
+    predictions: int
 
 
 def maintain(
@@ -63,7 +65,7 @@ def maintain(
     keep_hours: int,
     target_bytes: int,
     on_progress: OnProgress = unwatched,
-    names: Iterable[str] = schema.TABLES,
+    names: Iterable[str] | None = None,
 ) -> Iterator[Upkeep]:
     """Compact, vacuum and checkpoint tables, one after the other.
 
@@ -72,7 +74,7 @@ def maintain(
         keep_hours: Age from which files that no commit names are removed, in [1, 168].
         target_bytes: Size that compacted files come close to and never pass, in [1, 512] MiB.
         on_progress: Told after every group of files.
-        names: The tables; all of them unless told.
+        names: The tables; None: all that are there.
     Returns:
         What was done to each table, as it is done.
     Raises:
@@ -82,7 +84,8 @@ def maintain(
     """
     _check_range("--keep-hours", keep_hours, MIN_KEEP_HOURS, MAX_KEEP_HOURS, "younger files may be a running job's")
     _check_range("--target-mb", target_bytes / 2**20, 1, MAX_TARGET_BYTES / 2**20, "a file must fit into memory")
-    return (_maintain(root, name, keep_hours, target_bytes, on_progress) for name in names)
+    wanted = tables.open_there(root) if names is None else names
+    return (_maintain(root, name, keep_hours, target_bytes, on_progress) for name in wanted)
 
 
 def plan_groups(name: str, files: Sequence[DataFile], target_bytes: int) -> list[list[DataFile]]:
@@ -106,7 +109,7 @@ def plan_groups(name: str, files: Sequence[DataFile], target_bytes: int) -> list
 
 
 def rollback(root: str, run_key: str) -> RolledBack:
-    """Take out the rows of `features` and `failures` that one run of `extract` put in; memory holds one file at a time.
+    """Take out what one run put into `features`, `failures` and `predictions`; memory holds one file at a time.
 
     Args:
         root: The root's URI, normalized.
@@ -118,13 +121,14 @@ def rollback(root: str, run_key: str) -> RolledBack:
     jobs = _jobs_of(root, run_key)
     if "catalog" in jobs:
         got, cure = f"{run_key}, a run of `catalog`", "run `sora catalog` again, with --retry-failed for failed probes"
-        raise ConfigError("Only runs of `extract` can be taken back.", where="--run", got=got, cure=cure)
+        raise ConfigError("Only runs of `extract` and `classify` can be taken back.", where="--run", got=got, cure=cure)
     of_run = pc.field("run_key") == run_key
     taken = RolledBack(
         features=_take_out(root, "features", of_run),
         failures=_take_out(root, "failures", of_run & ~pc.field("stage").isin(_CATALOG_STAGES)),
+        predictions=_take_out(root, "predictions", of_run) if tables.open_there(root, ["predictions"]) else 0,
     )
-    if not (jobs or taken.features or taken.failures):
+    if not (jobs or any(asdict(taken).values())):
         raise _unknown_run(root, run_key)
     return taken
 
@@ -264,7 +268,7 @@ def _rolled_back(row: Mapping[str, str]) -> object:
 
 
 def _unknown_run(root: str, run_key: str) -> ConfigError:
-    runs = tables.read(root, "runs", ["run_key", "job", "started_at"], pc.field("job") == "extract")
+    runs = tables.read(root, "runs", ["run_key", "job", "started_at"], pc.field("job").isin(_UNDONE_JOBS))
     recent = runs.sort_by([("started_at", "descending")]).slice(0, 10).to_pylist()
     known = [f"{row['run_key']}  {row['job']}, started {row['started_at']:%Y-%m-%d %H:%M} UTC" for row in recent]
     return ConfigError(
@@ -273,7 +277,7 @@ def _unknown_run(root: str, run_key: str) -> ConfigError:
         got=run_key,
         expected="one of the last runs\n    " + "\n    ".join(known)
         if known
-        else "a run of `sora extract`; there is none",
+        else "a run of `sora extract` or `sora classify predict`; there is none",
         cure=f'look further back: sora sql --root {root} "SELECT run_key, job, started_at FROM runs"',
     )
 

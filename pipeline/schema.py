@@ -104,6 +104,30 @@ RUNS = pa.schema(
     ]
 )
 
+PREDICTIONS = pa.schema(
+    [
+        pa.field("head", pa.string(), nullable=False),
+        pa.field("head_version", pa.string(), nullable=False),
+        pa.field("level", pa.string(), nullable=False),  # clip | video
+        pa.field("video_id", pa.string(), nullable=False),
+        pa.field("uri", pa.string(), nullable=False),
+        pa.field("version", pa.string(), nullable=False),
+        pa.field("clip_id", pa.string()),  # null: the whole video
+        pa.field("start_s", pa.float64(), nullable=False),
+        pa.field("end_s", pa.float64(), nullable=False),
+        pa.field("model_version", pa.string(), nullable=False),
+        pa.field("label", pa.string(), nullable=False),  # `unknown` where is_unknown
+        pa.field("probability", pa.float32(), nullable=False),  # calibrated, of the likeliest class
+        pa.field("top_labels", pa.list_(pa.field("element", pa.string())), nullable=False),  # likeliest first
+        pa.field("top_probabilities", pa.list_(pa.field("element", pa.float32())), nullable=False),
+        pa.field("is_unknown", pa.bool_(), nullable=False),
+        pa.field("unknown_below", pa.float32(), nullable=False),
+        pa.field("run_key", pa.string(), nullable=False),
+        pa.field("ds", pa.date32(), nullable=False),
+        pa.field("produced_at", _TIMESTAMP),
+    ]
+)
+
 IGNORED = pa.schema(
     [
         pa.field("video_id", pa.string(), nullable=False),
@@ -122,18 +146,25 @@ TABLES: dict[str, pa.Schema] = {
     "failures": FAILURES,
     "runs": RUNS,
     "ignored": IGNORED,
+    "predictions": PREDICTIONS,
 }
-PARTITIONS: dict[str, list[str]] = {"features": ["model_version", "ds"]}
+LATER = frozenset({"predictions"})  # roots of an earlier version lack them until a job that writes one makes it
+PARTITIONS: dict[str, list[str]] = {"features": ["model_version", "ds"], "predictions": ["head", "head_version"]}
 # What may stand in a table only once; a commit drops what another writer put there first.
-# For features the unit is the video: all its slices are committed together or not at all.
+# For features and predictions the unit is the video: all its rows are committed together or not at all.
 KEYS: dict[str, tuple[str, ...]] = {
     "videos": ("video_id", "version"),
     "features": ("video_id", "version", "model_version", "sampling_digest"),
     # With the class: of two jobs at once one may lose its decoder and the other find the video cut short.
     "failures": ("video_id", "version", "stage", "attempts", "error_class"),
     "ignored": ("video_id", "version"),
+    "predictions": ("video_id", "version", "head", "head_version"),
 }
-SORT_KEYS: dict[str, tuple[str, ...]] = {"features": ("video_id", "start_s"), "videos": ("video_id",)}
+SORT_KEYS: dict[str, tuple[str, ...]] = {
+    "features": ("video_id", "start_s"),
+    "videos": ("video_id",),
+    "predictions": ("video_id", "level", "start_s"),
+}
 MAX_MESSAGE_BYTES = 1024
 
 

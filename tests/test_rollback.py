@@ -44,7 +44,7 @@ def test_a_rollback_rewrites_only_the_files_it_touches(tmp_path: Path) -> None:
 
 def record(root: str, job: str) -> str:
     """A finished run in `runs`; its key."""
-    with runs.recorded(root, job, RolledBack(0, 0), ds=DS, selection={"job": job}) as run:
+    with runs.recorded(root, job, RolledBack(0, 0, 0), ds=DS, selection={"job": job}) as run:
         return run.run_key
 
 
@@ -54,7 +54,8 @@ def test_the_command_takes_a_run_out_once_and_says_so(tmp_path: Path, sora: Sora
     tables.append_rows(root, "features", video_rows("a", run_key=run_key))
     for expected in (SLICES, 0):
         outcome = sora("rollback", "--root", root, "--run", run_key, "--json")
-        assert (outcome.code, outcome.json) == (0, {"run": run_key, "features": expected, "failures": 0})
+        assert outcome.code == 0
+        assert outcome.json == {"run": run_key, "features": expected, "failures": 0, "predictions": 0}
     counts = "list_extract(map_extract(counts, 'features'), 1)"
     recorded = sora.sql(root, f"SELECT {counts} FROM runs WHERE job = 'rollback' ORDER BY started_at")
     assert recorded == [(SLICES,), (0,)]

@@ -1,5 +1,6 @@
 """Verify: a clean root is clean, and every kind of damage is named, with the place and the cure."""
 
+import shutil
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -56,6 +57,15 @@ def failure(name: str, **changed: Any) -> dict[str, Any]:
     return {**row, "run_key": "r", "ds": DS, **changed}
 
 
+def predictions(name: str, num: int = SLICES) -> list[dict[str, Any]]:
+    """What a head says of a video: a row for each slice, and one for all."""
+    answer = {"label": "x", "probability": 1.0, "top_labels": ["x"], "top_probabilities": [1.0]}
+    head = {"head": "h", "head_version": "1", "model_version": "7", "is_unknown": False, "unknown_below": 0.0}
+    row = {**video(name, "ok"), **answer, **head, "start_s": 0.0, "end_s": 1.0, "run_key": "p", "ds": DS}
+    clips = [{**row, "level": "clip", "clip_id": one["clip_id"]} for one in slices(name, num)]
+    return [*clips, {**row, "level": "video"}]
+
+
 def commit_unchecked(root: str, name: str, rows: list[dict[str, Any]], **lies: Any) -> None:
     """Commit rows as no job of ours would: without a look at the keys, and with a false description."""
     complete = [{column: row.get(column) for column in schema.TABLES[name].names} for row in rows]
@@ -87,6 +97,11 @@ def test_a_clean_root_is_clean(root: str, fast: bool) -> None:
     verdict = verify(root, fast=fast)
     assert (verdict.findings, verdict.not_checked) == ([], [])
     assert (verdict.live_videos, verdict.done, verdict.failed, verdict.clips) == (4, 3, 1, 4 * SLICES)
+
+
+def test_a_root_of_before_the_predictions_is_clean(root: str) -> None:
+    shutil.rmtree(storage.local_path(datafiles.table_uri(root, "predictions")))
+    assert verify(root).findings == []
 
 
 def test_a_root_on_s3_is_clean_until_a_file_is_cut(s3_root: str) -> None:
@@ -166,6 +181,33 @@ DAMAGE: dict[str, tuple[Callable[[str], object], dict[str, list[str]]]] = {
         lambda root: tables.append_rows(root, "failures", [failure("a", run_key="of another model")]),
         {},
     ),
+    "a prediction for each slice and the whole": (
+        lambda root: tables.append_rows(root, "predictions", predictions("a")),
+        {},
+    ),
+    "a slice has no prediction": (
+        lambda root: tables.append_rows(root, "predictions", predictions("a", SLICES - 1)),
+        {"prediction_differs": ["a"]},
+    ),
+    "the whole has no prediction": (
+        lambda root: tables.append_rows(root, "predictions", predictions("a")[:-1]),
+        {"prediction_differs": ["a"]},
+    ),
+    "predictions are committed twice": (
+        lambda root: [commit_unchecked(root, "predictions", predictions("a")) for _ in range(2)],
+        {"prediction_differs": ["a"]},
+    ),
+    "one prediction twice, another not at all": (
+        lambda root: commit_unchecked(root, "predictions", [*predictions("a")[1:], predictions("a")[1]]),
+        {"prediction_differs": ["a"]},
+    ),
+    "predictions of vectors that are gone": (
+        lambda root: [
+            drop(root, "features", pc.field("video_id") == "gone"),
+            tables.append_rows(root, "predictions", predictions("gone")),
+        ],
+        {"prediction_differs": ["gone"]},
+    ),
     "a version stands in the catalog twice": (
         lambda root: commit_unchecked(root, "videos", [video("b", "ok")]),
         {"version_twice": ["b"]},
@@ -228,6 +270,7 @@ def test_a_file_with_fewer_rows_than_were_committed_is_named(root: str) -> None:
 @pytest.mark.parametrize("name", schema.TABLES)
 def test_the_files_of_every_table_are_looked_at(root: str, name: str) -> None:
     row = {"labels": {"label": "x", "source": "s"}, "runs": {"run_key": "k", "job": "j", "status": "succeeded"}}
+    row["predictions"] = predictions("a")[-1]
     if not tables.read(root, name).num_rows:
         tables.append_rows(root, name, [{**video("a", "ok"), **row.get(name, {})}])
     file = next(datafiles.files(name, tables.open_table(root, name)))

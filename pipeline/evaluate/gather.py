@@ -18,7 +18,7 @@ SIDES = ("train", "test")
 def read_rows(
     root: str, *, group_column: str, splits_of: Callable[[list[str]], Sequence[str]]
 ) -> tuple[Rows, pa.Table]:
-    """The labelled videos that stand on a side of some split, in the order of their ids.
+    """The labelled videos that stand on a side of some split, or all where there is none, in the order of their ids.
 
     Args:
         root: The root's URI.
@@ -41,7 +41,7 @@ def read_rows(
     videos = tables.read(root, "videos", ["video_id", "uri", "version"], pc.field("status") == "ok")
     videos = videos.sort_by("video_id")
     is_wanted = [
-        any(attributes.get(video_id, {}).get(split) in SIDES for split in splits)
+        video_id in attributes and (not splits or any(attributes[video_id].get(split) in SIDES for split in splits))
         for video_id in videos["video_id"].to_pylist()
     ]
     videos = videos.filter(pa.array(is_wanted, pa.bool_()))
@@ -82,7 +82,8 @@ def video_vectors(root: str, version: str, videos: pa.Table) -> dict[str, NDArra
         TableError: the table has no vector of this model for these videos.
     """
     columns = ["video_id", "version", "embedding"]
-    table = _of_videos(tables.read(root, "features", columns, pc.field("model_version") == version), videos)
+    is_wanted = (pc.field("model_version") == version) & pc.field("video_id").isin(videos["video_id"].unique())
+    table = _of_videos(tables.read(root, "features", columns, is_wanted), videos)
     if not table.num_rows:
         cure = f"run `sora extract --root {root} --model {version}`"
         where = f"{root}, model {version}"

@@ -4,7 +4,8 @@ Nothing here sees a label of a test row; what is chosen is chosen on whole sourc
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,14 @@ VALIDATION_SHARE = 0.25
 NUM_NEIGHBOURS = 10
 _TEMPERATURE = 0.07
 _MAX_ITERATIONS = 2000
+ClassWeights = Literal["balanced"]
+
+
+class Classifier(Protocol):
+    """What scikit-learn fits."""
+
+    def score(self, x: NDArray[np.float64], y: NDArray[np.int64]) -> float:
+        """The share of rows of x, float64 (N, D), whose class y, int64 (N,), is found."""
 
 
 def linear_probe(
@@ -48,13 +57,59 @@ def linear_probe(
     groups = np.asarray(groups)
     if groups.shape != labels.shape:
         raise ValueError(f"expected groups (N,) = {labels.shape}, got groups.shape = {groups.shape}")
-    x = _standardised(x, is_train)
+    mean, deviation = standardisation(x[is_train])
+    x = (x - mean) / deviation
     train_x, train_y = x[is_train], labels[is_train]
-    is_fit = ~validation_rows(groups[is_train], train_y, seed=seed)
-    scores = [_accuracy(train_x, train_y, is_fit, c) for c in C_SWEEP]
-    best = C_SWEEP[int(np.argmax(scores))]
-    predictions: NDArray[np.int64] = _fitted(train_x, train_y, best).predict(x[~is_train]).astype(np.int64)
+    best = chosen_strength(fit_logistic, C_SWEEP, train_x, train_y, groups[is_train], seed=seed)
+    predictions: NDArray[np.int64] = fit_logistic(train_x, train_y, best).predict(x[~is_train]).astype(np.int64)
     return predictions
+
+
+def standardisation(x: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean and standard deviation of each column, float64 (D,); a constant column has deviation 1."""
+    deviation = x.std(axis=0)
+    return x.mean(axis=0), np.where(deviation > 0, deviation, 1.0)
+
+
+def chosen_strength(
+    fit: Callable[[NDArray[np.float64], NDArray[np.int64], float], Classifier],
+    sweep: Sequence[float],
+    x: NDArray[np.float64],
+    y: NDArray[np.int64],
+    groups: NDArray[np.generic],
+    *,
+    seed: int,
+) -> float:
+    """The strength of a penalty under which whole source groups are classified best; of equally good ones the first.
+
+    Args:
+        fit: (x, y, strength) -> a fitted classifier.
+        sweep: The strengths to try.
+        x: float64 (N, D), the rows to learn from, standardised.
+        y: int64 (N,), their classes.
+        groups: (N,), their sources.
+        seed: Another seed draws other validation groups.
+    Raises:
+        ConfigError: fewer than two classes or two groups to learn from.
+    """
+    is_fit = ~validation_rows(groups, y, seed=seed)
+    scores = [fit(x[is_fit], y[is_fit], strength).score(x[~is_fit], y[~is_fit]) for strength in sweep]
+    return sweep[int(np.argmax(scores))]
+
+
+def fit_logistic(
+    x: NDArray[np.float64], y: NDArray[np.int64], c: float, *, class_weights: ClassWeights | None = None
+) -> LogisticRegression:
+    """A multinomial logistic regression.
+
+    Args:
+        x: float64 (N, D), standardised.
+        y: int64 (N,).
+        c: Inverse strength of the L2 penalty.
+        class_weights: balanced: every class weighs the same in the loss, however many rows it has.
+    """
+    regression = LogisticRegression(C=c, solver="lbfgs", max_iter=_MAX_ITERATIONS, class_weight=class_weights)
+    return regression.fit(x, y)
 
 
 def knn(
@@ -158,17 +213,3 @@ def checked(
     if train.all() or not train.any():
         raise ValueError(f"expected rows on both sides, got {int(train.sum())} training rows of {len(train)}")
     return x.astype(np.float64), y.astype(np.int64), train
-
-
-def _standardised(x: NDArray[np.float64], is_train: NDArray[np.bool_]) -> NDArray[np.float64]:
-    mean, deviation = x[is_train].mean(axis=0), x[is_train].std(axis=0)
-    standardised: NDArray[np.float64] = (x - mean) / np.where(deviation > 0, deviation, 1.0)
-    return standardised
-
-
-def _accuracy(x: NDArray[np.float64], y: NDArray[np.int64], is_fit: NDArray[np.bool_], c: float) -> float:
-    return float(_fitted(x[is_fit], y[is_fit], c).score(x[~is_fit], y[~is_fit]))
-
-
-def _fitted(x: NDArray[np.float64], y: NDArray[np.int64], c: float) -> LogisticRegression:
-    return LogisticRegression(C=c, solver="lbfgs", max_iter=_MAX_ITERATIONS).fit(x, y)

@@ -1,6 +1,7 @@
 """What must hold in a root, one law a row: a query for what breaks it, and what cures that.
 
-A query gives `uri` and `detail` of each breach. `vectors` are the rows of `features` of the model that is checked.
+A query gives `uri` and `detail` of each breach. `vectors` are the rows of `features` of the model that is checked, and
+`predictions` are those made from them.
 """
 
 from dataclasses import dataclass
@@ -44,7 +45,8 @@ class Law:
 _AGAIN = "`sora rollback --root {root} --run RUN_KEY` with the run named, then `sora extract --root {root}`"
 _WITHOUT = (
     "drop it from the log (`DeltaTable(TABLE).repair()` of the deltalake package) and make its rows again: `sora "
-    "catalog` for videos, labels and ignored, `sora extract` for features and failures; rows of runs are history only"
+    "catalog` for videos, labels and ignored, `sora extract` for features and failures, `sora classify predict` for "
+    "predictions; rows of runs are history only"
 )
 
 FILE_LAWS = (
@@ -132,6 +134,18 @@ LAWS = (
         "JOIN live USING (video_id, version) JOIN newest_failures n USING (video_id, version) "
         "WHERE n.error_class != 'partial' AND n.run_key = d.run_key AND n.failed_at > d.produced_at",
         frozenset({"videos", "features", "failures"}),
+    ),
+    Law(
+        "prediction_differs",
+        "Predictions of a video under one head are not one for each of its vectors and one for the whole.",
+        "`sora rollback --root {root} --run RUN_KEY` with the run named, then `sora classify predict --root {root}`",
+        "SELECT any_value(p.uri) AS uri, format('head {}/{}, {} vectors, {} predictions of slices and {} of the whole, "
+        "run {}', head, head_version, coalesce(any_value(num_rows), 0), count(p.clip_id), "
+        "count(*) FILTER (level = 'video'), max(p.run_key)) AS detail FROM predictions p LEFT JOIN (SELECT video_id, "
+        "version, sum(num_rows)::BIGINT AS num_rows FROM done GROUP BY ALL) USING (video_id, version) "
+        "GROUP BY video_id, version, head, head_version HAVING count(*) FILTER (level = 'video') != 1 "
+        "OR count(p.clip_id) != coalesce(any_value(num_rows), 0) OR count(DISTINCT p.clip_id) != count(p.clip_id)",
+        frozenset({"features", "predictions"}),
     ),
     Law(
         "missing",

@@ -14,16 +14,17 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from deltalake import DeltaTable
 
-from pipeline import datafiles, registry, storage, tables, tracking
+from pipeline import datafiles, registry, schema, storage, tables, tracking
 from pipeline.datafiles import DataFile
 from pipeline.errors import CheckpointError, SoraError
 from pipeline.progress import OnProgress, Progress, unwatched
 from pipeline.report.laws import FILE_LAWS, LAWS, PREPARED, Law
 
 # A job commits to `failures` before `videos` (catalog) and to both before `features`; opened the other way round, a
-# job that runs meanwhile looks unfinished, never broken.
-_OPENED = ("features", "videos", "failures", "labels", "runs", "ignored")
+# job that runs meanwhile looks unfinished, never broken. Predictions are of vectors that were there before.
+_OPENED = ("predictions", "features", "videos", "failures", "labels", "runs", "ignored")
 _KEY_TABLES = frozenset({"features", "videos", "failures"})
+_LAW_TABLES = _KEY_TABLES | {"predictions"}
 _MAX_EXAMPLES = 20
 _FOOTER_BYTES = 64 << 10  # nearly every footer is smaller: one read a file
 _READERS = 16  # footers are small: the wait is for the store
@@ -86,9 +87,9 @@ def verify(
     """
     root = storage.normalize(root)
     reference = _resolve(root, model)
-    states = {name: tables.open_table(root, name) for name in _OPENED}
+    states = tables.open_there(root, _OPENED)
     files = {name: list(datafiles.files(name, state)) for name, state in states.items()}
-    breaches = [breach for name in _OPENED for breach in _file_breaches(root, name, files[name], fast, on_progress)]
+    breaches = [breach for name in states for breach in _file_breaches(root, name, files[name], fast, on_progress)]
     damaged = frozenset(breach.table for breach in breaches)
     findings = [_file_finding(law, [breach for breach in breaches if breach.law == law.name]) for law in FILE_LAWS]
     checked = [law for law in LAWS if not law.needs & damaged]
@@ -176,10 +177,11 @@ def _connect(
     root: str, states: dict[str, DeltaTable], damaged: frozenset[str], reference: registry.ModelReference | None
 ) -> duckdb.DuckDBPyConnection:
     connection = duckdb.connect()
-    for name in _KEY_TABLES - damaged:
-        connection.register(name, datafiles.dataset(root, name, states[name]))
+    is_wanted = pc.field("model_version") == (reference.version if reference else "")
+    for name in _LAW_TABLES - damaged:
+        rows = datafiles.dataset(root, name, states[name]) if name in states else schema.TABLES[name].empty_table()
+        connection.register(name, rows.filter(is_wanted) if name == "predictions" else rows)
     if "features" not in damaged:
-        is_wanted = pc.field("model_version") == (reference.version if reference else "")
         connection.register("vectors", datafiles.dataset(root, "features", states["features"]).filter(is_wanted))
     connection.execute("SET VARIABLE digest = ?", [reference.digest if reference else ""])
     for needs, statement in PREPARED:

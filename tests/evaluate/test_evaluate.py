@@ -71,6 +71,11 @@ def test_a_model_is_judged_compared_and_promoted(place: Path, sora: Sora) -> Non
     assert "sora evaluate" in refused.err
     assert registry.resolve(root).version == "1"
     assert sora("evaluate", "--root", root, "--model", 2, "--seeds", 1).code == 0
+    single = json.loads((place / "root/evaluations/2/evaluation.json").read_text())["linear_probe"]
+    head = sora("classify", "train", "--root", root, "--model", 2, "--split-column", "split1", "--json")
+    assert head.code == 0, head.err
+    accuracy = head.json["metrics"]["accuracy"]
+    assert {name: accuracy[name] for name in single} == single, "the same split and seed, another accuracy"
     compared = sora("compare", "champion", 2, "--root", root, "--json")
     assert compared.code == 0, compared.err
     assert (compared.json["model_a"], compared.json["model_b"]) == ("1", "2")
