@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.train_steps.average import WeightAverage
 from benchmarks.train_steps.clips import PackedClips
 from benchmarks.train_steps.controls import blockwise_psnr, pca_vectors
 from benchmarks.train_steps.r3d18 import R3D18
@@ -24,11 +23,11 @@ from pipeline.evaluate.spectrum import effective_rank
 from pipeline.model.autoencoder import VideoAutoencoder, build_model
 from pipeline.model.checkpoint import save_checkpoint
 from pipeline.model.config import named_config
+from pipeline.train.average import WeightAverage
 from pipeline.train.config import TrainConfig
 from pipeline.train.objective import UNLABELLED
 from pipeline.train.step import learning_rate_at, make_optimizer, set_learning_rate, step_generator, train_step
 
-AVERAGE_DECAY = 0.99  # of some hundred steps: an average over the last hundred
 _EMBEDDED_AT_ONCE = 64
 
 
@@ -52,7 +51,7 @@ def train(
         else build_model(named_config(config.config), num_classes=num_classes)
     ).to(device)
     optimizer = make_optimizer(model, config)
-    average = WeightAverage(model, decay=AVERAGE_DECAY)
+    average = WeightAverage(cast(VideoAutoencoder, model), decay=config.ema_decay)
     rows = torch.from_numpy(np.flatnonzero(clips.is_train(split)))
     labels = torch.from_numpy(clips.labels) if uses_labels else torch.full((len(clips.labels),), UNLABELLED)
     steps_per_epoch = max(1, len(rows) // config.batch_size)
@@ -68,7 +67,7 @@ def train(
                 model, clips.frames[batch.to(clips.frames.device)], labels[batch], optimizer=optimizer, config=config,
                 generator=generator,
             )  # fmt: skip
-            average.update(model)
+            average.update(model, step=step)
             step += 1
     elapsed_s = time.monotonic() - started_s
     seen = len(rows) * config.epochs * config.num_views
@@ -80,7 +79,7 @@ def train(
     }
     if device.type == "cuda":
         figures["memory_gb"] = round(torch.cuda.max_memory_allocated() / 1e9, 2)
-    return Trained(average.model, figures)
+    return Trained(average.network, figures)
 
 
 def macs(model: nn.Module, num_frames: int, size: int) -> dict[str, float]:

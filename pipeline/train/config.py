@@ -52,6 +52,10 @@ class TrainConfig:
     gradient_clip_norm: float = 1.0
     """Longest allowed gradient over all parameters; a longer one is scaled down, so no odd clip undoes an epoch."""
 
+    ema_decay: float = 0.999
+    """Share of the averaged weights that a step keeps, in [0, 1); the averaged ones are measured and published. Early
+    steps keep less: the average reaches back over a ninth of the run at most. 0 publishes the last step's weights."""
+
     reconstruction_weight: float = 1.0
     """Weight of the L1 between rebuilt and clean clip, in units of [-1, 1]. 0 trains on labels only."""
 
@@ -143,7 +147,7 @@ class TrainConfig:
             if not (math.isfinite(value := getattr(self, name)) and value > 0):
                 raise _wrong(name, value, "a number > 0")
         fractions = ("colour_jitter", "mask_ratio", "frame_drop_ratio", "label_smoothing")
-        for name in (*fractions, *_CHANCES, "validation_fraction", "warmup_fraction"):
+        for name in (*fractions, *_CHANCES, "validation_fraction", "warmup_fraction", "ema_decay"):
             if not 0 <= getattr(self, name) < 1:
                 raise _wrong(name, getattr(self, name), "a share in [0, 1)")
         if self.min_crop_area > 1:

@@ -80,12 +80,12 @@ def test_a_resumed_run_repeats_the_steps_of_an_uninterrupted_one(tmp_path, name)
     optimizer = make_optimizer(model, TrainConfig())
     _train(model, optimizer, range(2), frames=frames, labels=labels)
     save_checkpoint(tmp_path, model, labels=["a", "b", "c"], sampling={}, metrics={})
-    save_training_state(tmp_path, optimizer, epoch=1, step=2)
+    save_training_state(tmp_path, model, optimizer, epoch=1, step=2)
     uninterrupted = _train(model, optimizer, range(2, 4), frames=frames, labels=labels)
 
     resumed = load_checkpoint(tmp_path).model
     resumed_optimizer = make_optimizer(resumed, TrainConfig())
-    step = load_training_state(tmp_path, resumed_optimizer).step
+    step = load_training_state(tmp_path, resumed, resumed_optimizer).step
     assert _train(resumed, resumed_optimizer, range(step, step + 2), frames=frames, labels=labels) == uninterrupted
     for key, weight in model.state_dict().items():
         assert torch.equal(weight, resumed.state_dict()[key]), key

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from pipeline.corpus.synthetic import render_corpus
 from pipeline.errors import SoraError
+from pipeline.model.checkpoint import load_checkpoint
 from pipeline.train import trainer
 from tests.support.sora import Sora
 
@@ -67,10 +69,14 @@ def cataloged(root: Path, rendered: Path, sora: Sora) -> Path:
     return root
 
 
-def test_a_killed_worker_changes_no_loss(
+def published(root: Path) -> dict[str, Any]:
+    return load_checkpoint(root / "models" / "1").model.state_dict()
+
+
+def test_a_killed_worker_changes_no_loss_and_no_averaged_weight(
     tmp_path: Path, rendered: Path, sora: Sora, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    curves = []
+    curves, weights = [], []
     for name in ("whole", "killed"):
         root = cataloged(tmp_path / name, rendered, sora)
         if name == "killed":
@@ -79,12 +85,14 @@ def test_a_killed_worker_changes_no_loss(
         outcome = sora("train", "--root", root, "--json", *TRAINING)
         assert outcome.code == 0, outcome.err
         curves.append(losses_below(root))
+        weights.append(published(root))
     assert len(set((tmp_path / "pids").read_text().split())) == 2, "killed once, and started again"
     assert curves[0].keys() == curves[1].keys()
     pids = (tmp_path / "pids.calls").read_text().split()
     again = len(pids) - len(curves[0])  # the run goes on within the epoch: the killed step and one before at most
     assert 1 <= again <= 2, f"{again} of {len(curves[0])} steps were done again"
     assert curves[1] == pytest.approx(curves[0], abs=TOLERANCE)
+    torch.testing.assert_close(weights[1], weights[0], atol=TOLERANCE, rtol=0)
 
 
 def test_an_error_of_ours_ends_the_run_and_is_not_tried_again(
