@@ -28,6 +28,7 @@ from pipeline.train.average import WeightAverage
 from pipeline.train.batches import Share, ordered_batches, steps_of_epoch, streamed_batches
 from pipeline.train.clip_table import ClipTable, tensors_of
 from pipeline.train.config import TrainConfig
+from pipeline.train.divergence import remembered, require_convergence
 from pipeline.train.pulse import SAVE_EVERY_S, Call, Clock, agree
 from pipeline.train.standing import Progress, Standing
 from pipeline.train.step import learning_rate_at, make_optimizer, set_learning_rate, step_generator, train_step
@@ -142,6 +143,9 @@ class _Worker:
         call = self._clock.call() if self._share.rank == 0 and not is_over else Call.NOTHING
         loss, call = agree(loss, num_clips, call, self._device)
         done.losses.append((standing.step, loss))
+        standing.history = remembered(standing.history, loss)
+        rate = standing.optimizer.param_groups[0]["lr"]
+        require_convergence(standing.history, step=standing.step, learning_rate=rate)
         if call is Call.LOOK and not self._is_warned and ray.train.get_preemption_info() is not None:
             self._is_warned, call = True, Call.SAVE
         if call is Call.SAVE:

@@ -2,7 +2,7 @@
 
 model.safetensors, model.json   the averaged weights: what is measured, and published
 state.safetensors, state.json   the trained weights and AdamW's moments, epoch, step
-progress.json                   the part of the epoch that is done
+progress.json                   the part of the epoch that is done, and the losses that divergence is judged by
 """
 
 import json
@@ -15,6 +15,7 @@ import torch
 from pipeline.model.autoencoder import VideoAutoencoder
 from pipeline.model.checkpoint import load_checkpoint, load_training_state, save_checkpoint, save_training_state
 from pipeline.train.average import WeightAverage
+from pipeline.train.divergence import LossHistory
 
 PROGRESS_FILE = "progress.json"
 
@@ -51,6 +52,7 @@ class Standing:
         optimizer: Of the network.
         epoch, step: Epochs and steps done.
         progress: Of the epoch that is not over yet.
+        history: Of the losses.
     """
 
     network: VideoAutoencoder
@@ -59,6 +61,7 @@ class Standing:
     epoch: int = 0
     step: int = 0
     progress: Progress = field(default_factory=Progress)
+    history: LossHistory = field(default_factory=LossHistory)
 
     def after_step(self, numbers: Mapping[str, float], num_clips: int) -> None:
         """Average the weights that a step has left, and count it."""
@@ -72,7 +75,8 @@ class Standing:
         """Write everything; the folder is a checkpoint of the averaged weights that anybody can load."""
         save_checkpoint(folder, self.average.network, labels=labels, sampling=sampling, metrics=metrics)
         save_training_state(folder, self.network, self.optimizer, epoch=self.epoch, step=self.step)
-        (folder / PROGRESS_FILE).write_text(json.dumps(asdict(self.progress)))
+        rest = {"progress": asdict(self.progress), "history": asdict(self.history)}
+        (folder / PROGRESS_FILE).write_text(json.dumps(rest))
 
     def load(self, folder: Path) -> None:
         """Go on from what `save` wrote.
@@ -83,4 +87,7 @@ class Standing:
         self.average.network.load_state_dict(load_checkpoint(folder).model.state_dict())
         state = load_training_state(folder, self.network, self.optimizer)
         self.epoch, self.step = state.epoch, state.step
-        self.progress = Progress(**json.loads((folder / PROGRESS_FILE).read_text()))
+        rest = json.loads((folder / PROGRESS_FILE).read_text())
+        self.progress = Progress(**rest["progress"])
+        history = rest["history"]
+        self.history = LossHistory(tuple(history["recent"]), history["fresh"], history["best"])

@@ -20,6 +20,15 @@ FRAMES = torch.randint(0, 256, (4, 8, 16, 16, 3), dtype=torch.uint8, generator=t
 LABELS = torch.tensor([0, 1, 2, -1])
 
 
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Threads that share their cores with another process wait for each other."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 def _standing(name="sora", *, decay=CONFIG.ema_decay):
     torch.manual_seed(0)
     network = build_model(TINY[name], num_classes=3)
