@@ -24,9 +24,10 @@ from pipeline.model.autoencoder import VideoAutoencoder, build_model
 from pipeline.model.checkpoint import save_checkpoint
 from pipeline.model.config import named_config
 from pipeline.train.average import WeightAverage
+from pipeline.train.chance import Chance, clip_keys
 from pipeline.train.config import TrainConfig
 from pipeline.train.objective import UNLABELLED
-from pipeline.train.step import learning_rate_at, make_optimizer, set_learning_rate, step_generator, train_step
+from pipeline.train.step import learning_rate_at, make_optimizer, set_learning_rate, train_step
 
 _EMBEDDED_AT_ONCE = 64
 
@@ -62,10 +63,10 @@ def train(
         for chosen in np.array_split(order, steps_per_epoch):
             batch = rows[torch.from_numpy(chosen)]
             set_learning_rate(optimizer, learning_rate_at(config, step, total_steps))
-            generator = step_generator(config.seed, step, 0, device)
+            chance = Chance(clip_keys(batch.numpy().astype(np.uint64), seed=config.seed, epoch=epoch), device)
             numbers = train_step(
                 model, clips.frames[batch.to(clips.frames.device)], labels[batch], optimizer=optimizer, config=config,
-                generator=generator,
+                chance=chance,
             )  # fmt: skip
             average.update(model, step=step)
             step += 1

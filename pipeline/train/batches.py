@@ -4,13 +4,14 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import NamedTuple
 
+import numpy as np
 import pyarrow as pa
 import torch
 from torch import Tensor
 
 from pipeline.decode.sampling import SamplingConfig
 from pipeline.train import order
-from pipeline.train.clip_table import ClipTable, tensors_of
+from pipeline.train.clip_table import Batch, ClipTable, clip_id_number, tensors_of
 from pipeline.train.config import TrainConfig
 from pipeline.train.shuffle import shuffled
 
@@ -31,8 +32,8 @@ def steps_of_epoch(num_clips: int, config: TrainConfig) -> int:
 
 def ordered_batches(
     table: ClipTable, config: TrainConfig, *, epoch: int, first_step: int, share: Share
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """The batches of a worker from a step of the epoch on: frames uint8 (B, T, H, W, C) and labels int64 (B,)."""
+) -> Iterator[Batch]:
+    """The batches of a worker from a step of the epoch on."""
     clips = order.epoch_order(len(table), seed=config.seed, epoch=epoch)
     for step in range(first_step, steps_of_epoch(len(table), config)):
         indices = order.batch_of(
@@ -47,7 +48,7 @@ def ordered_batches(
 
 def streamed_batches(
     rows: Iterable[pa.Table], sampling: SamplingConfig, config: TrainConfig, *, epoch: int
-) -> Iterator[tuple[Tensor, Tensor]]:
+) -> Iterator[Batch]:
     """Clips as they come, mixed.
 
     Not Ray's own shuffle: also where clips are decoded meanwhile, it gives nothing before its buffer is full.
@@ -55,11 +56,12 @@ def streamed_batches(
     clips = (clip for batch in rows for clip in _single_clips(batch, sampling))
     mixed = shuffled(clips, num_pooled=_SHUFFLED_CLIPS, num_first=2, seed=config.seed + epoch)
     while batch := list(islice(mixed, config.batch_size)):
-        frames, labels = zip(*batch, strict=True)
-        yield torch.stack(frames), torch.stack(labels)
+        frames, labels, ids = zip(*batch, strict=True)
+        yield Batch(torch.stack(frames), torch.stack(labels), np.array(ids, np.uint64))
 
 
-def _single_clips(batch: pa.Table, sampling: SamplingConfig) -> Iterator[tuple[Tensor, Tensor]]:
+def _single_clips(batch: pa.Table, sampling: SamplingConfig) -> Iterator[tuple[Tensor, Tensor, int]]:
     frames, labels = tensors_of(batch, sampling)
-    for place in range(len(labels)):
-        yield frames[place].clone(), labels[place]  # a view would keep all of the batch in memory
+    names = zip(batch["video_id"].to_pylist(), batch["clip_index"].to_pylist(), strict=True)
+    for place, name in enumerate(names):
+        yield frames[place].clone(), labels[place], clip_id_number(*name)  # a view would keep the batch in memory

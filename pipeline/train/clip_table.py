@@ -1,6 +1,8 @@
 """All decoded clips of a run, read where Ray keeps them: one copy a machine, however many workers index it."""
 
+import hashlib
 from collections.abc import Iterable
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -10,6 +12,20 @@ from torch import Tensor
 
 from pipeline.decode.sampling import SamplingConfig
 from pipeline.train.order import Indices
+
+
+class Batch(NamedTuple):
+    """Clips that are learned from together.
+
+    Args:
+        frames: uint8 (B, T, H, W, C) RGB.
+        labels: int64 (B,), -1 for no label.
+        clip_ids: uint64 (B,), a digest of video and place; what the chance of a clip follows from.
+    """
+
+    frames: Tensor
+    labels: Tensor
+    clip_ids: NDArray[np.uint64]
 
 
 class ClipTable:
@@ -33,17 +49,23 @@ class ClipTable:
         rows.sort()
         self._places = [(chunk, row) for _, _, chunk, row, _ in rows]
         self._labels = np.array([row[-1] for row in rows], np.int64)
+        self._ids = np.array([clip_id_number(video_id, index) for video_id, index, *_ in rows], np.uint64)
 
     def __len__(self) -> int:
         return len(self._places)
 
-    def batch(self, indices: Indices) -> tuple[Tensor, Tensor]:
-        """Frames uint8 (B, T, H, W, C) RGB and labels int64 (B,), copies."""
+    def batch(self, indices: Indices) -> Batch:
+        """The clips at these places, copied."""
         frames = np.empty((len(indices), *self._shape), np.uint8)
         for place, index in enumerate(indices):
             chunk, row = self._places[index]
             frames[place] = self._chunks[chunk][row]
-        return torch.from_numpy(frames), torch.from_numpy(self._labels[indices])
+        return Batch(torch.from_numpy(frames), torch.from_numpy(self._labels[indices]), self._ids[indices])
+
+
+def clip_id_number(video_id: str, clip_index: int) -> int:
+    """64 bits that name a clip, the same in any table and any stream."""
+    return int.from_bytes(hashlib.blake2b(f"{video_id}\0{clip_index}".encode(), digest_size=8).digest(), "big")
 
 
 def tensors_of(rows: pa.Table, sampling: SamplingConfig) -> tuple[Tensor, Tensor]:

@@ -77,6 +77,6 @@ def require_convergence(history: LossHistory, *, step: int, learning_rate: float
             f"training diverged: for {WINDOW} steps the loss has been far above what it was",
             where=f"step {step}, learning rate {learning_rate:.2e}",
             got=f"a median of {history.level:.4g}",
-            expected=f"at most {history.bound:.4g}; the fresh network had {history.fresh:.4g}, the best {history.best:.4g}",
+            expected=f"at most {history.bound:.4g}; fresh network {history.fresh:.4g}, best level {history.best:.4g}",
             cure="use another --name and a smaller --learning-rate, or a smaller weight on the term that grows",
         )

@@ -26,12 +26,13 @@ from pipeline.model.config import named_config
 from pipeline.tracking_spool import TrackedRun
 from pipeline.train.average import WeightAverage
 from pipeline.train.batches import Share, ordered_batches, steps_of_epoch, streamed_batches
-from pipeline.train.clip_table import ClipTable, tensors_of
+from pipeline.train.chance import Chance, clip_keys
+from pipeline.train.clip_table import Batch, ClipTable, tensors_of
 from pipeline.train.config import TrainConfig
 from pipeline.train.divergence import remembered, require_convergence
 from pipeline.train.pulse import SAVE_EVERY_S, Call, Clock, agree
 from pipeline.train.standing import Progress, Standing
-from pipeline.train.step import learning_rate_at, make_optimizer, set_learning_rate, step_generator, train_step
+from pipeline.train.step import learning_rate_at, make_optimizer, set_learning_rate, train_step
 from pipeline.train.validation import reconstructions, validate
 
 REPORT_FILE = "report.json"
@@ -117,14 +118,13 @@ class _Worker:
     def _train_epoch(self) -> dict[str, float]:
         standing, done = self._standing, self._standing.progress
         asked_s = time.monotonic()
-        for frames, labels in self._train_batches():
+        for frames, labels, clip_ids in self._train_batches():
             done.waited_s += time.monotonic() - asked_s
             rate = learning_rate_at(self._config, min(standing.step, self._total_steps - 1), self._total_steps)
             set_learning_rate(standing.optimizer, rate)
-            generator = step_generator(self._config.seed, standing.step, self._share.rank, self._device)
-            torch.manual_seed(generator.initial_seed())  # whatever draws without a generator is repeated too
+            chance = Chance(clip_keys(clip_ids, seed=self._config.seed, epoch=standing.epoch), self._device)
             numbers = train_step(
-                self._model, frames, labels, optimizer=standing.optimizer, config=self._config, generator=generator
+                self._model, frames, labels, optimizer=standing.optimizer, config=self._config, chance=chance
             )
             standing.after_step(numbers, len(frames))
             self._after_step(numbers["loss"], len(frames))
@@ -162,7 +162,7 @@ class _Worker:
         shard = ray.train.get_dataset_shard("train")
         return ClipTable(shard.iter_batches(batch_size=None, batch_format="pyarrow"), self._loop.sampling)
 
-    def _train_batches(self) -> Iterator[tuple[Tensor, Tensor]]:
+    def _train_batches(self) -> Iterator[Batch]:
         """What is left of the epoch; of a stream, all of it."""
         epoch = self._standing.epoch
         if self._table is not None:

@@ -1,5 +1,6 @@
 """Averaged weights follow the trained ones, forget the first ones soon, and survive a resume to the bit."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -7,9 +8,10 @@ from pipeline.model.autoencoder import build_model
 from pipeline.model.checkpoint import load_checkpoint
 from pipeline.model.config import ModelConfig
 from pipeline.train.average import WeightAverage, kept_share
+from pipeline.train.chance import Chance, clip_keys
 from pipeline.train.config import TrainConfig
 from pipeline.train.standing import Progress, Standing
-from pipeline.train.step import make_optimizer, step_generator, train_step
+from pipeline.train.step import make_optimizer, train_step
 
 TINY = {
     "article": ModelConfig("tiny", "article", (4, 8), (0, 1), latent_channels=8, embedding_dim=6),
@@ -38,9 +40,9 @@ def _standing(name="sora", *, decay=CONFIG.ema_decay):
 def _steps(standing, num_steps):
     losses = []
     for _ in range(num_steps):
-        generator = step_generator(0, standing.step, 0, torch.device("cpu"))
+        chance = Chance(clip_keys(np.arange(4, dtype=np.uint64), seed=0, epoch=standing.step), torch.device("cpu"))
         numbers = train_step(
-            standing.network, FRAMES, LABELS, optimizer=standing.optimizer, config=CONFIG, generator=generator
+            standing.network, FRAMES, LABELS, optimizer=standing.optimizer, config=CONFIG, chance=chance
         )
         standing.after_step(numbers, len(FRAMES))
         losses.append(numbers["loss"])
