@@ -19,10 +19,10 @@ from pipeline.evaluate.fidelity import psnr, to_unit
 from pipeline.evaluate.intervals import grouped_interval
 from pipeline.evaluate.probe import knn, linear_probe
 from pipeline.evaluate.retrieval import retrieval
-from pipeline.evaluate.spectrum import effective_rank
 from pipeline.model.autoencoder import VideoAutoencoder, build_model
 from pipeline.model.checkpoint import save_checkpoint
 from pipeline.model.config import named_config
+from pipeline.model.spectrum import effective_rank
 from pipeline.train.average import WeightAverage
 from pipeline.train.chance import Chance, clip_keys
 from pipeline.train.config import TrainConfig

@@ -33,6 +33,7 @@ from pipeline.train.divergence import remembered, require_convergence
 from pipeline.train.pulse import SAVE_EVERY_S, Call, Clock, agree
 from pipeline.train.standing import Progress, Standing
 from pipeline.train.step import learning_rate_at, make_optimizer, set_learning_rate, train_step
+from pipeline.train.usage import usage
 from pipeline.train.validation import reconstructions, validate
 
 REPORT_FILE = "report.json"
@@ -94,6 +95,7 @@ class _Worker:
             self._started_s = time.monotonic() - standing.progress.elapsed_s
             metrics = self._train_epoch()
             metrics["epoch_s"] = time.monotonic() - self._started_s
+            metrics |= usage(metrics["train_clips"], metrics["epoch_s"], self._device)
             metrics |= self._evaluate(is_last=standing.epoch + 1 == self._config.epochs)
             standing.epoch += 1
             losses, standing.progress = standing.progress.losses, Progress()
