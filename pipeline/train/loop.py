@@ -8,7 +8,7 @@ import os
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ from pipeline.train.chance import Chance, clip_keys
 from pipeline.train.clip_table import Batch, ClipTable, tensors_of
 from pipeline.train.config import TrainConfig
 from pipeline.train.divergence import remembered, require_convergence
+from pipeline.train.precision import choose
 from pipeline.train.pulse import SAVE_EVERY_S, Call, Clock, agree
 from pipeline.train.standing import Progress, Standing
 from pipeline.train.step import learning_rate_at, make_optimizer, set_learning_rate, train_step
@@ -81,6 +82,9 @@ class _Worker:
         if self._device.type == "cpu":  # Ray gives a worker one thread for each CPU it asked for, here less than one
             torch.set_num_threads(max(1, _num_cores() // context.get_local_world_size()))
         self._standing = self._begun_or_resumed()
+        if self._standing.choice is None:
+            self._standing.choice = choose(self._standing.network, loop.sampling, self._config, self._device)
+        self._precision = self._standing.choice.precision
         self._model: nn.Module = ray.train.torch.prepare_model(self._standing.network)
         self._total_steps = max(1, steps_of_epoch(loop.num_train_clips, self._config)) * self._config.epochs
         self._table = self._clip_table() if loop.is_cached else None
@@ -115,7 +119,12 @@ class _Worker:
     def _open_tracker(self) -> tracking.Tracker | None:
         if self._share.rank != 0:
             return None
-        return tracking.Tracker(self._loop.root, run_name=self._loop.run_name, run=self._loop.tracked_run)
+        tracker = tracking.Tracker(self._loop.root, run_name=self._loop.run_name, run=self._loop.tracked_run)
+        choice = self._standing.choice
+        assert choice is not None, "decided before the first step"
+        tracker.log_text(json.dumps(asdict(choice)), "precision.json")
+        self._loop.board.put_note.remote(f"computing in {choice.precision}: {choice.reason}")
+        return tracker
 
     def _train_epoch(self) -> dict[str, float]:
         standing, done = self._standing, self._standing.progress
@@ -126,7 +135,13 @@ class _Worker:
             set_learning_rate(standing.optimizer, rate)
             chance = Chance(clip_keys(clip_ids, seed=self._config.seed, epoch=standing.epoch), self._device)
             numbers = train_step(
-                self._model, frames, labels, optimizer=standing.optimizer, config=self._config, chance=chance
+                self._model,
+                frames,
+                labels,
+                optimizer=standing.optimizer,
+                config=self._config,
+                chance=chance,
+                precision=self._precision,
             )
             standing.after_step(numbers, len(frames))
             self._after_step(numbers["loss"], len(frames))

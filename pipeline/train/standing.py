@@ -2,7 +2,8 @@
 
 model.safetensors, model.json   the averaged weights: what is measured, and published
 state.safetensors, state.json   the trained weights and AdamW's moments, epoch, step
-progress.json                   the part of the epoch that is done, and the losses that divergence is judged by
+progress.json                   the part of the epoch that is done, the losses that divergence is judged by, the
+                                precision: decided once, by a stopwatch, and not again after a resume
 """
 
 import json
@@ -16,6 +17,7 @@ from pipeline.model.autoencoder import VideoAutoencoder
 from pipeline.model.checkpoint import load_checkpoint, load_training_state, save_checkpoint, save_training_state
 from pipeline.train.average import WeightAverage
 from pipeline.train.divergence import LossHistory
+from pipeline.train.precision import Choice
 
 PROGRESS_FILE = "progress.json"
 
@@ -53,6 +55,7 @@ class Standing:
         epoch, step: Epochs and steps done.
         progress: Of the epoch that is not over yet.
         history: Of the losses.
+        choice: What is computed with; None before it is decided.
     """
 
     network: VideoAutoencoder
@@ -62,6 +65,7 @@ class Standing:
     step: int = 0
     progress: Progress = field(default_factory=Progress)
     history: LossHistory = field(default_factory=LossHistory)
+    choice: Choice | None = None
 
     def after_step(self, numbers: Mapping[str, float], num_clips: int) -> None:
         """Average the weights that a step has left, and count it."""
@@ -75,7 +79,8 @@ class Standing:
         """Write everything; the folder is a checkpoint of the averaged weights that anybody can load."""
         save_checkpoint(folder, self.average.network, labels=labels, sampling=sampling, metrics=metrics)
         save_training_state(folder, self.network, self.optimizer, epoch=self.epoch, step=self.step)
-        rest = {"progress": asdict(self.progress), "history": asdict(self.history)}
+        choice = None if self.choice is None else asdict(self.choice)
+        rest = {"progress": asdict(self.progress), "history": asdict(self.history), "choice": choice}
         (folder / PROGRESS_FILE).write_text(json.dumps(rest))
 
     def load(self, folder: Path) -> None:
@@ -91,3 +96,4 @@ class Standing:
         self.progress = Progress(**rest["progress"])
         history = rest["history"]
         self.history = LossHistory(tuple(history["recent"]), history["fresh"], history["best"])
+        self.choice = None if rest["choice"] is None else Choice(**rest["choice"])

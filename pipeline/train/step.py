@@ -11,7 +11,7 @@ from pipeline.errors import SoraError
 from pipeline.model.autoencoder import Output, VideoAutoencoder
 from pipeline.train.augment import corrupt, recolour
 from pipeline.train.chance import Chance
-from pipeline.train.config import TrainConfig
+from pipeline.train.config import Precision, TrainConfig
 from pipeline.train.objective import UNLABELLED, Targets, clip_terms, objective, weighted
 from pipeline.train.views import draw_views
 
@@ -49,6 +49,7 @@ def train_step(
     optimizer: torch.optim.Optimizer,
     config: TrainConfig,
     chance: Chance,
+    precision: Precision = "fp32",
 ) -> dict[str, float]:
     """Draw views of a batch, corrupt, rebuild, compare and classify them, and move the weights once.
 
@@ -59,22 +60,33 @@ def train_step(
         optimizer: From `make_optimizer`.
         config: Weights of the loss, augmentation, clipping.
         chance: Of these clips, on the model's device.
+        precision: What the network computes with.
     Returns:
         loss, every term, gradient_norm (before clipping), num_labelled and num_correct of this worker's batch.
     Raises:
-        SoraError: the loss is not finite; the weights are as before the step.
+        SoraError: the loss or its gradient is not finite; the weights are as before the step.
     """
     model.train()
     shown = show(*_to_device(model, frames, labels), config=config, chance=chance)
-    output: Output = model(shown.corrupted)
-    loss, terms = objective(output, shown.targets, config)
+    output, loss, terms = forward(model, shown, config, precision)
     numbers = {"loss": loss.item(), **{name: term.item() for name, term in terms.items()}}
     _require_finite(numbers, optimizer)
     optimizer.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
-    norm = nn.utils.clip_grad_norm_(model.parameters(), config.gradient_clip_norm)
+    numbers["gradient_norm"] = nn.utils.clip_grad_norm_(model.parameters(), config.gradient_clip_norm).item()
+    _require_finite(numbers, optimizer)
     optimizer.step()
-    return {**numbers, "gradient_norm": norm.item(), **_count_correct(output.logits, shown.targets.labels)}
+    return {**numbers, **_count_correct(output.logits, shown.targets.labels)}
+
+
+def forward(
+    model: nn.Module, shown: Shown, config: TrainConfig, precision: Precision
+) -> tuple[Output, Tensor, dict[str, Tensor]]:
+    """What the network makes of a batch, the loss, and each term before its weight; losses are float32 always."""
+    with torch.autocast(shown.corrupted.device.type, torch.bfloat16, enabled=precision == "bf16"):
+        output: Output = model(shown.corrupted)
+    output = Output._make(None if part is None else part.float() for part in output)
+    return output, *objective(output, shown.targets, config)
 
 
 def show(frames: Tensor, labels: Tensor, *, config: TrainConfig, chance: Chance) -> Shown:
@@ -164,9 +176,9 @@ def _to_device(model: nn.Module, frames: Tensor, labels: Tensor) -> tuple[Tensor
 
 
 def _require_finite(numbers: dict[str, float], optimizer: torch.optim.Optimizer) -> None:
-    if not math.isfinite(numbers["loss"]):
+    if not all(math.isfinite(numbers[name]) for name in ("loss", "gradient_norm") if name in numbers):
         raise SoraError(
-            "training diverged: the loss is not a finite number",
+            "training diverged: the loss or its gradient is not a finite number",
             where=f"learning rate {optimizer.param_groups[0]['lr']:.2e}",
             got=numbers,
             expected="finite terms",
