@@ -34,6 +34,8 @@ class ClipTable:
     Args:
         blocks: Rows of `decode.clips.clip_dataset`; their buffers are kept, not copied.
         sampling: How the clips were cut.
+    Attributes:
+        video_ids: The video of each clip.
     """
 
     def __init__(self, blocks: Iterable[pa.Table], sampling: SamplingConfig):
@@ -49,6 +51,7 @@ class ClipTable:
         rows.sort()
         self._places = [(chunk, row) for _, _, chunk, row, _ in rows]
         self._labels = np.array([row[-1] for row in rows], np.int64)
+        self.video_ids = [row[0] for row in rows]
         self._ids = np.array([clip_id_number(video_id, index) for video_id, index, *_ in rows], np.uint64)
 
     def __len__(self) -> int:

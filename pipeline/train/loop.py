@@ -26,14 +26,13 @@ from pipeline.model.config import named_config
 from pipeline.tracking_spool import TrackedRun
 from pipeline.train.average import WeightAverage
 from pipeline.train.batches import Share, ordered_batches, steps_of_epoch, streamed_batches
-from pipeline.train.chance import Chance, clip_keys
 from pipeline.train.clip_table import Batch, ClipTable, tensors_of
 from pipeline.train.config import TrainConfig
-from pipeline.train.divergence import remembered, require_convergence
+from pipeline.train.epochs import judge_loss, take_step
 from pipeline.train.precision import choose
 from pipeline.train.pulse import SAVE_EVERY_S, Call, Clock, agree
 from pipeline.train.standing import Progress, Standing
-from pipeline.train.step import learning_rate_at, make_optimizer, set_learning_rate, train_step
+from pipeline.train.step import make_optimizer
 from pipeline.train.usage import usage
 from pipeline.train.validation import reconstructions, validate
 
@@ -129,22 +128,18 @@ class _Worker:
     def _train_epoch(self) -> dict[str, float]:
         standing, done = self._standing, self._standing.progress
         asked_s = time.monotonic()
-        for frames, labels, clip_ids in self._train_batches():
+        for batch in self._train_batches():
             done.waited_s += time.monotonic() - asked_s
-            rate = learning_rate_at(self._config, min(standing.step, self._total_steps - 1), self._total_steps)
-            set_learning_rate(standing.optimizer, rate)
-            chance = Chance(clip_keys(clip_ids, seed=self._config.seed, epoch=standing.epoch), self._device)
-            numbers = train_step(
+            numbers = take_step(
+                standing,
                 self._model,
-                frames,
-                labels,
-                optimizer=standing.optimizer,
+                batch,
                 config=self._config,
-                chance=chance,
+                total_steps=self._total_steps,
+                device=self._device,
                 precision=self._precision,
             )
-            standing.after_step(numbers, len(frames))
-            self._after_step(numbers["loss"], len(frames))
+            self._after_step(numbers["loss"], len(batch.frames))
             if self._share.rank == 0:
                 self._loop.board.put_step.remote(standing.step, max(standing.step, self._total_steps))
             asked_s = time.monotonic()
@@ -160,9 +155,7 @@ class _Worker:
         call = self._clock.call() if self._share.rank == 0 and not is_over else Call.NOTHING
         loss, call = agree(loss, num_clips, call, self._device)
         done.losses.append((standing.step, loss))
-        standing.history = remembered(standing.history, loss)
-        rate = standing.optimizer.param_groups[0]["lr"]
-        require_convergence(standing.history, step=standing.step, learning_rate=rate)
+        judge_loss(standing, loss)
         if call is Call.LOOK and not self._is_warned and ray.train.get_preemption_info() is not None:
             self._is_warned, call = True, Call.SAVE
         if call is Call.SAVE:

@@ -32,7 +32,7 @@ def watched_loop(loop: Any, *, step: int, notes: str, action: str, driver: int =
     """The training loop, whose second worker meets its fate once at a step, and that saves after every step."""
     from pipeline.train import loop as module
 
-    real, num_calls = module.train_step, 0
+    real, num_calls = module.take_step, 0
     rank = module.ray.train.get_context().get_world_rank()
 
     def fatal(*arguments: Any, **options: Any) -> Any:
@@ -54,7 +54,7 @@ def watched_loop(loop: Any, *, step: int, notes: str, action: str, driver: int =
                 raise SoraError("training diverged: a test says so")
         return real(*arguments, **options)
 
-    module.train_step, module.SAVE_EVERY_S = fatal, 0.0
+    module.take_step, module.SAVE_EVERY_S = fatal, 0.0
     module.train_loop(loop)
 
 
