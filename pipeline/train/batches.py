@@ -11,7 +11,8 @@ from torch import Tensor
 
 from pipeline.decode.sampling import SamplingConfig
 from pipeline.train import order
-from pipeline.train.clip_table import Batch, ClipTable, clip_id_number, tensors_of
+from pipeline.train.batch import Batch, clip_id_number
+from pipeline.train.clip_table import ClipTable, tensors_of
 from pipeline.train.config import TrainConfig
 from pipeline.train.shuffle import shuffled
 

@@ -1,8 +1,6 @@
 """All decoded clips of a run, read where Ray keeps them: one copy a machine, however many workers index it."""
 
-import hashlib
 from collections.abc import Iterable
-from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -11,21 +9,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pipeline.decode.sampling import SamplingConfig
+from pipeline.train.batch import Batch, clip_id_number
 from pipeline.train.order import Indices
-
-
-class Batch(NamedTuple):
-    """Clips that are learned from together.
-
-    Args:
-        frames: uint8 (B, T, H, W, C) RGB.
-        labels: int64 (B,), -1 for no label.
-        clip_ids: uint64 (B,), a digest of video and place; what the chance of a clip follows from.
-    """
-
-    frames: Tensor
-    labels: Tensor
-    clip_ids: NDArray[np.uint64]
 
 
 class ClipTable:
@@ -64,11 +49,6 @@ class ClipTable:
             chunk, row = self._places[index]
             frames[place] = self._chunks[chunk][row]
         return Batch(torch.from_numpy(frames), torch.from_numpy(self._labels[indices]), self._ids[indices])
-
-
-def clip_id_number(video_id: str, clip_index: int) -> int:
-    """64 bits that name a clip, the same in any table and any stream."""
-    return int.from_bytes(hashlib.blake2b(f"{video_id}\0{clip_index}".encode(), digest_size=8).digest(), "big")
 
 
 def tensors_of(rows: pa.Table, sampling: SamplingConfig) -> tuple[Tensor, Tensor]:

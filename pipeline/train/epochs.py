@@ -1,12 +1,12 @@
-"""Steps and epochs of one worker, alone or beside others. No Ray, no files."""
+"""Steps and epochs of one worker, alone or beside others. Needs torch and numpy alone."""
 
 from collections.abc import Callable, Iterable, Iterator
 
 import torch
 from torch import nn
 
+from pipeline.train.batch import Batch
 from pipeline.train.chance import Chance, clip_keys
-from pipeline.train.clip_table import Batch
 from pipeline.train.config import Precision, TrainConfig
 from pipeline.train.divergence import remembered, require_convergence
 from pipeline.train.standing import Progress, Standing

@@ -25,8 +25,9 @@ from pipeline.model.autoencoder import build_model
 from pipeline.model.config import named_config
 from pipeline.tracking_spool import TrackedRun
 from pipeline.train.average import WeightAverage
+from pipeline.train.batch import Batch
 from pipeline.train.batches import Share, ordered_batches, steps_of_epoch, streamed_batches
-from pipeline.train.clip_table import Batch, ClipTable, tensors_of
+from pipeline.train.clip_table import ClipTable, tensors_of
 from pipeline.train.config import TrainConfig
 from pipeline.train.epochs import judge_loss, take_step
 from pipeline.train.precision import choose
