@@ -8,6 +8,7 @@ COMMANDS = {
     "demo": "the whole loop on one machine, on a corpus it renders or on your videos",
     "catalog": "list a corpus, probe what changed, commit `videos`",
     "train": "train a model on the cataloged videos and make it the champion",
+    "tune": "search for training settings: trials, poor ones stopped early, the best as options",
     "plan": "what an extraction will take: hours, money, bytes, the bottleneck",
     "extract": "give every video without vectors its vectors",
     "evaluate": "how good the vectors are, beside controls: probe, kNN, retrieval, PSNR",

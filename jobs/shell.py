@@ -14,6 +14,7 @@ import yaml
 
 from jobs.console import Console
 from jobs.watchdog import RETRYABLE, Watchdog
+from pipeline import storage
 from pipeline.errors import ConfigError, SoraError
 
 ConfigT = TypeVar("ConfigT")
@@ -24,6 +25,7 @@ _RAY_ENVIRONMENT = {
     "RAY_AUTH_MODE": "token",
     "RAY_USAGE_STATS_ENABLED": "0",  # nothing is reported to anybody, and Ray Data starts one process fewer
     "RAY_task_oom_retries": "3",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # trials are told of in our own files, not in three of Ray's for each
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     # Ray Data's own actors make Ray's C++ layer print an error that is none (ray#53727) at every start.
     "RAY_BACKEND_LOG_LEVEL": "fatal",
@@ -181,8 +183,7 @@ def _with_yaml(arguments: list[str]) -> list[str]:
     index = arguments.index("--options")
     path = arguments[index + 1] if index + 1 < len(arguments) else ""
     try:
-        with open(path) as file:
-            options = yaml.safe_load(file)
+        options = yaml.safe_load(storage.read_bytes(storage.normalize(path)))
     except (OSError, yaml.YAMLError) as e:
         raise ConfigError("The options file cannot be read.", where=f"--options {path}", got=e) from e
     if not isinstance(options, dict):

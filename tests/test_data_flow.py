@@ -71,6 +71,9 @@ def test_a_corpus_becomes_vectors_that_find_their_twin(place: str, rendered: Pat
     assert trained.code == 0, trained.err
     metrics = trained.json["metrics"]
     assert metrics["validation_clips"] > 0
+    assert metrics["validation_effective_rank"] >= 1
+    assert metrics["validation_spread_1"] >= metrics["validation_spread_2"] > 0
+    assert metrics["train_clips_per_second"] > 0
     assert "precision" in trained.json["report_text"]
     assert registry.resolve(root).version == "1"
 

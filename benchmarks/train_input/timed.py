@@ -1,6 +1,6 @@
 """The training loop with a stopwatch in it; runs in a Ray Train worker, imports Ray.
 
-`pipeline.train.loop` itself: around its `train_step` stands a clock, and another around its epochs.
+`pipeline.train.loop` itself: around its `take_step` stands a clock, and another around its epochs.
 """
 
 import json
@@ -20,14 +20,14 @@ def timed_loop(config: loop.LoopConfig, *, times_to: str) -> None:
     """
     steps: list[tuple[float, float]] = []
     num_clips = 0
-    plain_step, plain_epoch = loop.train_step, loop._Worker._train_epoch
+    plain_step, plain_epoch = loop.take_step, loop._Worker._train_epoch
 
-    def step(model: Any, frames: Any, *arguments: Any, **options: Any) -> Any:
+    def step(standing: Any, model: Any, batch: Any, **options: Any) -> Any:
         nonlocal num_clips
         started_s = time.monotonic()
-        numbers = plain_step(model, frames, *arguments, **options)
+        numbers = plain_step(standing, model, batch, **options)
         steps.append((started_s, time.monotonic()))
-        num_clips += len(frames)
+        num_clips += len(batch.frames)
         return numbers
 
     def epoch(worker: Any) -> Any:
@@ -40,8 +40,8 @@ def timed_loop(config: loop.LoopConfig, *, times_to: str) -> None:
             file.write(json.dumps(line) + "\n")
         return metrics
 
-    loop.train_step, loop._Worker._train_epoch = step, epoch  # type: ignore[method-assign]
+    loop.take_step, loop._Worker._train_epoch = step, epoch  # type: ignore[method-assign]
     try:
         loop.train_loop(config)
     finally:
-        loop.train_step, loop._Worker._train_epoch = plain_step, plain_epoch  # type: ignore[method-assign]
+        loop.take_step, loop._Worker._train_epoch = plain_step, plain_epoch  # type: ignore[method-assign]

@@ -1,6 +1,7 @@
 """One training from a packed clip file, and what its frozen vectors are worth."""
 
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -11,24 +12,28 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.train_steps.average import WeightAverage
 from benchmarks.train_steps.clips import PackedClips
 from benchmarks.train_steps.controls import blockwise_psnr, pca_vectors
 from benchmarks.train_steps.r3d18 import R3D18
+from pipeline.decode.sampling import SamplingConfig
 from pipeline.decode.transform import to_model_input
 from pipeline.evaluate.fidelity import psnr, to_unit
 from pipeline.evaluate.intervals import grouped_interval
 from pipeline.evaluate.probe import knn, linear_probe
 from pipeline.evaluate.retrieval import retrieval
-from pipeline.evaluate.spectrum import effective_rank
 from pipeline.model.autoencoder import VideoAutoencoder, build_model
 from pipeline.model.checkpoint import save_checkpoint
 from pipeline.model.config import named_config
+from pipeline.model.spectrum import effective_rank
+from pipeline.train.average import WeightAverage
+from pipeline.train.batch import Batch
 from pipeline.train.config import TrainConfig
+from pipeline.train.epochs import train_alone
 from pipeline.train.objective import UNLABELLED
-from pipeline.train.step import learning_rate_at, make_optimizer, set_learning_rate, step_generator, train_step
+from pipeline.train.precision import Choice, choose
+from pipeline.train.standing import Standing
+from pipeline.train.step import make_optimizer
 
-AVERAGE_DECAY = 0.99  # of some hundred steps: an average over the last hundred
 _EMBEDDED_AT_ONCE = 64
 
 
@@ -51,36 +56,50 @@ def train(
         if is_r3d18
         else build_model(named_config(config.config), num_classes=num_classes)
     ).to(device)
-    optimizer = make_optimizer(model, config)
-    average = WeightAverage(model, decay=AVERAGE_DECAY)
+    network = cast(VideoAutoencoder, model)
+    average = WeightAverage(network, decay=config.ema_decay)
+    standing = Standing(network, average, make_optimizer(model, config))
     rows = torch.from_numpy(np.flatnonzero(clips.is_train(split)))
     labels = torch.from_numpy(clips.labels) if uses_labels else torch.full((len(clips.labels),), UNLABELLED)
     steps_per_epoch = max(1, len(rows) // config.batch_size)
-    total_steps, step = steps_per_epoch * config.epochs, 0
-    started_s, numbers = time.monotonic(), {}
-    for epoch in range(config.epochs):
+
+    def batches(epoch: int) -> Iterator[Batch]:
         order = np.random.default_rng((config.seed, epoch)).permutation(len(rows))
         for chosen in np.array_split(order, steps_per_epoch):
             batch = rows[torch.from_numpy(chosen)]
-            set_learning_rate(optimizer, learning_rate_at(config, step, total_steps))
-            generator = step_generator(config.seed, step, 0, device)
-            numbers = train_step(
-                model, clips.frames[batch.to(clips.frames.device)], labels[batch], optimizer=optimizer, config=config,
-                generator=generator,
-            )  # fmt: skip
-            average.update(model)
-            step += 1
+            frames = clips.frames[batch.to(clips.frames.device)]
+            yield Batch(frames, labels[batch], batch.numpy().astype(np.uint64))
+
+    precision = (
+        Choice("fp32", "R3D-18 rebuilds nothing to try") if is_r3d18 else _choice(clips, network, config, device)
+    )
+    started_s, numbers = time.monotonic(), {}
+    for means in train_alone(
+        standing,
+        batches,
+        config,
+        total_steps=steps_per_epoch * config.epochs,
+        device=device,
+        precision=precision.precision,
+    ):
+        numbers = means
     elapsed_s = time.monotonic() - started_s
     seen = len(rows) * config.epochs * config.num_views
     figures = {
-        "steps": step,
+        "steps": standing.step,
+        "precision": f"{precision.precision}: {precision.reason}",
         "train_s": round(elapsed_s, 1),
         "views_per_s": round(seen / elapsed_s, 1),
         "last": numbers,
     }
     if device.type == "cuda":
         figures["memory_gb"] = round(torch.cuda.max_memory_allocated() / 1e9, 2)
-    return Trained(average.model, figures)
+    return Trained(average.network, figures)
+
+
+def _choice(clips: PackedClips, network: VideoAutoencoder, config: TrainConfig, device: torch.device) -> Choice:
+    _, T, S, *_ = clips.frames.shape
+    return choose(network, SamplingConfig(frames_per_clip=T, size_px=S), config, device)
 
 
 def macs(model: nn.Module, num_frames: int, size: int) -> dict[str, float]:

@@ -3,5 +3,5 @@
 Input: `features` and `labels` of a root, and the same videos decoded again. Does: frozen probe, kNN, retrieval,
 effective rank, PSNR and SSIM, for the model and its controls. Output: `<root>/evaluations/<version>`, an MLflow run.
 
-probe, retrieval, spectrum, intervals, judge, pca and fidelity need numpy, scikit-learn and torch only.
+probe, retrieval, intervals, judge, pca and fidelity need numpy, scikit-learn and torch only.
 """

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from pipeline.evaluate.intervals import grouped_interval
 from pipeline.evaluate.probe import knn, linear_probe
 from pipeline.evaluate.retrieval import retrieval
-from pipeline.evaluate.spectrum import effective_rank
+from pipeline.model.spectrum import effective_rank
 
 # (is_train bool (N,), seed) -> float (N, D); what is fitted may look at the training rows only.
 VectorsOf = Callable[[NDArray[np.bool_], int], NDArray[np.floating]]

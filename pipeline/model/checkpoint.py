@@ -2,8 +2,10 @@
 
     <folder>/model.safetensors   the weights; of a network in eight bits also the ranges of its activations
     <folder>/model.json          config, labels, sampling, metrics, format version, digest
-    <folder>/state.safetensors   AdamW's moments, keyed `<parameter>/<moment>`           } only in folders that a
+    <folder>/state.safetensors   `<parameter>/<moment>` of AdamW, `<name>/trained`       } only in folders that a
     <folder>/state.json          epoch, step, digest                                     } training run resumes from
+
+`trained` are the weights as the last step left them; the model's are those that are measured and published.
 
 Each file is written under another name and renamed, the JSON last: a crash leaves the old pair, the new pair, or a pair
 whose digest says so.
@@ -28,6 +30,7 @@ WEIGHTS, DESCRIPTION = "model.safetensors", "model.json"
 STATE, STATE_DESCRIPTION = "state.safetensors", "state.json"
 IDENTITY = ("config", "labels", "sampling")  # what a digest covers, beside the tensors
 STATE_IDENTITY = ("epoch", "step")
+_TRAINED = "trained"
 
 
 @dataclass(frozen=True)
@@ -107,14 +110,17 @@ def load_checkpoint(folder: Path) -> LoadedModel:
     )
 
 
-def save_training_state(folder: Path, optimizer: torch.optim.Optimizer, *, epoch: int, step: int) -> None:
-    """Write an optimizer's state beside the weights it belongs to.
+def save_training_state(
+    folder: Path, model: VideoAutoencoder, optimizer: torch.optim.Optimizer, *, epoch: int, step: int
+) -> None:
+    """Write the weights that are trained and their optimizer's state beside the weights that are published.
 
     Rates and decay are not stored: they follow from the training configuration and the step.
 
     Args:
         folder: Where `save_checkpoint` wrote.
-        optimizer: Adam or AdamW, made from named parameters.
+        model: The network that is trained.
+        optimizer: Adam or AdamW, made from named parameters of the model.
         epoch: Epochs done.
         step: Steps done.
     """
@@ -123,24 +129,28 @@ def save_training_state(folder: Path, optimizer: torch.optim.Optimizer, *, epoch
         for name, parameter in _named_parameters(optimizer).items()
         for moment, value in optimizer.state.get(parameter, {}).items()
     }
-    state = save(_on_cpu(tensors))
+    weights = {f"{name}/{_TRAINED}": value for name, value in model.state_dict().items()}
+    state = save(_on_cpu(tensors | weights))
     identity = {"epoch": epoch, "step": step}
     write_pair(folder, (STATE, state), (STATE_DESCRIPTION, {**identity, "digest": digest_of(state, identity)}))
 
 
-def load_training_state(folder: Path, optimizer: torch.optim.Optimizer) -> TrainingState:
-    """Fill an optimizer with what `save_training_state` wrote, by parameter name.
+def load_training_state(folder: Path, model: VideoAutoencoder, optimizer: torch.optim.Optimizer) -> TrainingState:
+    """Fill a network and its optimizer with what `save_training_state` wrote, by name.
 
     Raises:
         CheckpointError: a file is missing or damaged, or belongs to another network; the optimizer is as before.
     """
     tensors, description = read_pair(folder, STATE, STATE_DESCRIPTION, STATE_IDENTITY)
     parameters = _named_parameters(optimizer)
+    suffix = f"/{_TRAINED}"
+    weights = {key.removesuffix(suffix): tensors.pop(key) for key in list(tensors) if key.endswith(suffix)}
     moments: dict[str, dict[str, Tensor]] = {}
     for key, value in tensors.items():
         name, _, moment = key.rpartition("/")
         moments.setdefault(name, {})[moment] = value
     _require_same_network(moments, parameters, folder / STATE)
+    _fill(model, weights, folder / STATE)
     for name, values in moments.items():
         device = parameters[name].device
         # AdamW keeps its step count on the CPU, whatever the device of the weights.

@@ -5,9 +5,9 @@ No flips and no crops: "left" and "right" are labels to some corpora.
     clean  ████████    mask 4x8x8  ██··████    noise  ▓█▓█▓▓█▓    frames hidden  ██ █████    -> network -> clean?
 """
 
-import torch
-from torch import Generator, Tensor
+from torch import Tensor
 
+from pipeline.train.chance import Chance
 from pipeline.train.config import TrainConfig
 
 MASK_CUBE = (
@@ -18,7 +18,7 @@ MASK_CUBE = (
 HIDDEN = 0.0  # middle grey, the mean of the input range
 
 
-def recolour(x: Tensor, *, generator: Generator, config: TrainConfig) -> Tensor:
+def recolour(x: Tensor, *, chance: Chance, config: TrainConfig) -> Tensor:
     """Stretch and shift each colour of each clip, the same in all its frames: what is to be rebuilt changes with it.
 
     Gains are uniform in 1 ± colour_jitter, offsets in ± colour_jitter. 36 training videos of 6 motions over textures,
@@ -27,18 +27,19 @@ def recolour(x: Tensor, *, generator: Generator, config: TrainConfig) -> Tensor:
 
     Args:
         x: Clips, float (B, C, T, H, W) in [-1, 1].
-        generator: The only source of chance, on x's device.
+        chance: The only source of it, of these clips, on x's device.
         config: colour_jitter is used.
     Returns:
         A new tensor like x, in [-1, 1].
     """
     jitter = config.colour_jitter
-    gain = 1 + jitter * (2 * _one_per_clip(x, generator, num_channels=x.shape[1]) - 1)
-    offset = jitter * (2 * _one_per_clip(x, generator, num_channels=x.shape[1]) - 1)
+    C = x.shape[1]
+    gain = 1 + jitter * (2 * chance.uniform(C, 1, 1, 1) - 1)  # (B, C, 1, 1, 1)
+    offset = jitter * (2 * chance.uniform(C, 1, 1, 1) - 1)
     return (x * gain + offset).clamp(-1, 1)
 
 
-def corrupt(x: Tensor, *, generator: Generator, config: TrainConfig) -> Tensor:
+def corrupt(x: Tensor, *, chance: Chance, config: TrainConfig) -> Tensor:
     """Hide cubes, add noise, hide frames; each clip draws how much once, for all its frames.
 
     A clip's share of hidden cubes is uniform in [0, mask_ratio] and its noise in [0, noise_std]: the network also meets
@@ -47,34 +48,27 @@ def corrupt(x: Tensor, *, generator: Generator, config: TrainConfig) -> Tensor:
 
     Args:
         x: Clean clips, float (B, C, T, H, W) in [-1, 1].
-        generator: The only source of chance, on x's device.
+        chance: The only source of it, of these clips, on x's device.
         config: mask_ratio, noise_std and frame_drop_ratio are used.
     Returns:
         A new tensor like x, not clamped.
     """
-    noise_std = config.noise_std * _one_per_clip(x, generator)
-    noisy = x + noise_std * torch.randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)
-    hidden = _hidden_cubes(x, generator, config.mask_ratio) | _hidden_frames(x, generator, config.frame_drop_ratio)
+    noise_std = config.noise_std * chance.uniform(1, 1, 1, 1)
+    noisy = x + noise_std * chance.normal(x.shape[1:], x.dtype)
+    hidden = _hidden_cubes(x, chance, config.mask_ratio) | _hidden_frames(x, chance, config.frame_drop_ratio)
     return noisy.masked_fill(hidden, HIDDEN)
 
 
-def _hidden_cubes(x: Tensor, generator: Generator, mask_ratio: float) -> Tensor:
+def _hidden_cubes(x: Tensor, chance: Chance, mask_ratio: float) -> Tensor:
     """Bool (B, 1, T, H, W), constant over cubes; cubes at the far edges may be cut."""
-    B, _, T, H, W = x.shape
+    T, H, W = x.shape[2:]
     ct, ch, cw = MASK_CUBE
-    grid = (B, 1, -(-T // ct), -(-H // ch), -(-W // cw))
-    ratio = mask_ratio * _one_per_clip(x, generator)
-    cubes = torch.rand(grid, generator=generator, device=x.device) < ratio
+    ratio = mask_ratio * chance.uniform(1, 1, 1, 1)
+    cubes = chance.uniform(1, -(-T // ct), -(-H // ch), -(-W // cw)) < ratio
     voxels = cubes.repeat_interleave(ct, 2).repeat_interleave(ch, 3).repeat_interleave(cw, 4)
     return voxels[:, :, :T, :H, :W]
 
 
-def _hidden_frames(x: Tensor, generator: Generator, frame_drop_ratio: float) -> Tensor:
+def _hidden_frames(x: Tensor, chance: Chance, frame_drop_ratio: float) -> Tensor:
     """Bool (B, 1, T, 1, 1)."""
-    B, _, T, _, _ = x.shape
-    return torch.rand((B, 1, T, 1, 1), generator=generator, device=x.device) < frame_drop_ratio
-
-
-def _one_per_clip(x: Tensor, generator: Generator, *, num_channels: int = 1) -> Tensor:
-    """Uniform in [0, 1), (B, num_channels, 1, 1, 1)."""
-    return torch.rand((x.shape[0], num_channels, 1, 1, 1), generator=generator, device=x.device, dtype=x.dtype)
+    return chance.uniform(1, x.shape[2], 1, 1) < frame_drop_ratio

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pipeline.decode.sampling import SamplingConfig
+from pipeline.train.batch import Batch, clip_id_number
 from pipeline.train.order import Indices
 
 
@@ -18,6 +19,8 @@ class ClipTable:
     Args:
         blocks: Rows of `decode.clips.clip_dataset`; their buffers are kept, not copied.
         sampling: How the clips were cut.
+    Attributes:
+        video_ids: The video of each clip.
     """
 
     def __init__(self, blocks: Iterable[pa.Table], sampling: SamplingConfig):
@@ -33,17 +36,19 @@ class ClipTable:
         rows.sort()
         self._places = [(chunk, row) for _, _, chunk, row, _ in rows]
         self._labels = np.array([row[-1] for row in rows], np.int64)
+        self.video_ids = [row[0] for row in rows]
+        self._ids = np.array([clip_id_number(video_id, index) for video_id, index, *_ in rows], np.uint64)
 
     def __len__(self) -> int:
         return len(self._places)
 
-    def batch(self, indices: Indices) -> tuple[Tensor, Tensor]:
-        """Frames uint8 (B, T, H, W, C) RGB and labels int64 (B,), copies."""
+    def batch(self, indices: Indices) -> Batch:
+        """The clips at these places, copied."""
         frames = np.empty((len(indices), *self._shape), np.uint8)
         for place, index in enumerate(indices):
             chunk, row = self._places[index]
             frames[place] = self._chunks[chunk][row]
-        return torch.from_numpy(frames), torch.from_numpy(self._labels[indices])
+        return Batch(torch.from_numpy(frames), torch.from_numpy(self._labels[indices]), self._ids[indices])
 
 
 def tensors_of(rows: pa.Table, sampling: SamplingConfig) -> tuple[Tensor, Tensor]:

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 from pipeline.errors import ConfigError
 from pipeline.model.config import named_config
@@ -17,6 +18,7 @@ WEIGHTS = (
     "variance_weight",
     "covariance_weight",
 )
+Precision = Literal["fp32", "bf16"]
 _CHANCES = (
     "flip_probability",
     "grey_probability",
@@ -51,6 +53,10 @@ class TrainConfig:
 
     gradient_clip_norm: float = 1.0
     """Longest allowed gradient over all parameters; a longer one is scaled down, so no odd clip undoes an epoch."""
+
+    ema_decay: float = 0.999
+    """Share of the averaged weights that a step keeps, in [0, 1); the averaged ones are measured and published. Early
+    steps keep less: the average reaches back over a ninth of the run at most. 0 publishes the last step's weights."""
 
     reconstruction_weight: float = 1.0
     """Weight of the L1 between rebuilt and clean clip, in units of [-1, 1]. 0 trains on labels only."""
@@ -130,6 +136,10 @@ class TrainConfig:
     max_failures: int = 2
     """How often a run that lost a worker starts again from its last checkpoint before it gives up."""
 
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """What forward and backward pass compute with; auto: bf16 where a self-test finds it right and faster. Weights,
+    losses and everything measured are fp32."""
+
     seed: int = 0
     """Decides weights, data order, split and corruption: the same seed on the same machine gives the same run."""
 
@@ -143,11 +153,13 @@ class TrainConfig:
             if not (math.isfinite(value := getattr(self, name)) and value > 0):
                 raise _wrong(name, value, "a number > 0")
         fractions = ("colour_jitter", "mask_ratio", "frame_drop_ratio", "label_smoothing")
-        for name in (*fractions, *_CHANCES, "validation_fraction", "warmup_fraction"):
+        for name in (*fractions, *_CHANCES, "validation_fraction", "warmup_fraction", "ema_decay"):
             if not 0 <= getattr(self, name) < 1:
                 raise _wrong(name, getattr(self, name), "a share in [0, 1)")
         if self.min_crop_area > 1:
             raise _wrong("min_crop_area", self.min_crop_area, "a share in (0, 1]")
+        if self.precision not in ("auto", *get_args(Precision)):
+            raise _wrong("precision", self.precision, "auto, fp32 or bf16")
         if self.max_speed not in (1, 2, 4):
             raise _wrong("max_speed", self.max_speed, "1, 2 or 4")
         if sum(getattr(self, name) for name in WEIGHTS) == 0:

@@ -106,17 +106,18 @@ def select(
         known = sorted({name for sample in samples for name in sample.attributes})
         raise ConfigError("No label has the split column.", where="--split-column", got=split_column, expected=known)
     usable = [s for s in samples if split_column is None or s.attributes.get(split_column) == "train"]
-    measured = _validation_groups([_group(s, group_column) for s in usable], validation_fraction, seed)
-    train = [s for s in usable if _group(s, group_column) not in measured]
+    measured = _validation_groups([group_of(s, group_column) for s in usable], validation_fraction, seed)
+    train = [s for s in usable if group_of(s, group_column) not in measured]
     if not train:
         cure = "catalog more videos, or lower --validation-fraction"
         raise ConfigError("There is no video to learn from.", where="videos", got=len(samples), cure=cure)
-    validation = [s for s in usable if _group(s, group_column) in measured]
+    validation = [s for s in usable if group_of(s, group_column) in measured]
     labels = sorted({sample.label for sample in train if sample.label is not None})
     return Selection(train, validation, len(samples) - len(usable), labels)
 
 
-def _group(sample: Sample, group_column: str | None) -> str:
+def group_of(sample: Sample, group_column: str | None) -> str:
+    """The source of a video; a video without one is a source of its own."""
     return sample.attributes.get(group_column or "") or sample.video_id
 
 

@@ -1,17 +1,17 @@
 """One step of training, one of evaluation, and the rate between them. No loop, no files, no Ray."""
 
 import math
-from typing import TypedDict, cast
+from typing import NamedTuple, TypedDict, cast
 
-import numpy as np
 import torch
-from torch import Generator, Tensor, nn
+from torch import Tensor, nn
 
 from pipeline.decode.transform import to_model_input
 from pipeline.errors import SoraError
 from pipeline.model.autoencoder import Output, VideoAutoencoder
 from pipeline.train.augment import corrupt, recolour
-from pipeline.train.config import TrainConfig
+from pipeline.train.chance import Chance
+from pipeline.train.config import Precision, TrainConfig
 from pipeline.train.objective import UNLABELLED, Targets, clip_terms, objective, weighted
 from pipeline.train.views import draw_views
 
@@ -34,6 +34,13 @@ class Evaluation(TypedDict):
     recon_error: Tensor
 
 
+class Shown(NamedTuple):
+    """What a step shows the network, float (N, C, V, H, W), and what its answer is held against."""
+
+    corrupted: Tensor
+    targets: Targets
+
+
 def train_step(
     model: nn.Module,
     frames: Tensor,
@@ -41,7 +48,8 @@ def train_step(
     *,
     optimizer: torch.optim.Optimizer,
     config: TrainConfig,
-    generator: Generator,
+    chance: Chance,
+    precision: Precision = "fp32",
 ) -> dict[str, float]:
     """Draw views of a batch, corrupt, rebuild, compare and classify them, and move the weights once.
 
@@ -51,25 +59,50 @@ def train_step(
         labels: int64 (B,), in [0, K), -1 for no label.
         optimizer: From `make_optimizer`.
         config: Weights of the loss, augmentation, clipping.
-        generator: From `step_generator`, on the model's device.
+        chance: Of these clips, on the model's device.
+        precision: What the network computes with.
     Returns:
         loss, every term, gradient_norm (before clipping), num_labelled and num_correct of this worker's batch.
     Raises:
-        SoraError: the loss is not finite; the weights are as before the step.
+        SoraError: the loss or its gradient is not finite; the weights are as before the step.
     """
     model.train()
-    frames, labels = _to_device(model, frames, labels)
-    views = draw_views(frames, generator=generator, config=config)
-    clean, labels = recolour(views.clean, generator=generator, config=config), labels[views.sources]
-    output: Output = model(corrupt(clean, generator=generator, config=config))
-    loss, terms = objective(output, Targets(clean, labels, views.sources, views.frame_times), config)
+    shown = show(*_to_device(model, frames, labels), config=config, chance=chance)
+    output, loss, terms = forward(model, shown, config, precision)
     numbers = {"loss": loss.item(), **{name: term.item() for name, term in terms.items()}}
     _require_finite(numbers, optimizer)
     optimizer.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
-    norm = nn.utils.clip_grad_norm_(model.parameters(), config.gradient_clip_norm)
+    numbers["gradient_norm"] = nn.utils.clip_grad_norm_(model.parameters(), config.gradient_clip_norm).item()
+    _require_finite(numbers, optimizer)
     optimizer.step()
-    return {**numbers, "gradient_norm": norm.item(), **_count_correct(output.logits, labels)}
+    return {**numbers, **_count_correct(output.logits, shown.targets.labels)}
+
+
+def forward(
+    model: nn.Module, shown: Shown, config: TrainConfig, precision: Precision
+) -> tuple[Output, Tensor, dict[str, Tensor]]:
+    """What the network makes of a batch, the loss, and each term before its weight; losses are float32 always."""
+    with torch.autocast(shown.corrupted.device.type, torch.bfloat16, enabled=precision == "bf16"):
+        output: Output = model(shown.corrupted)
+    output = Output._make(None if part is None else part.float() for part in output)
+    return output, *objective(output, shown.targets, config)
+
+
+def show(frames: Tensor, labels: Tensor, *, config: TrainConfig, chance: Chance) -> Shown:
+    """Draw views of a batch, recolour them, and spoil what the network is to see of them.
+
+    Args:
+        frames: uint8 (B, T, H, W, C) RGB.
+        labels: int64 (B,), on the same device.
+        config: Augmentation and corruption.
+        chance: Of these clips, on the same device.
+    """
+    views = draw_views(frames, chance=chance, config=config)
+    of_views = chance.of_views(config.num_views)
+    clean = recolour(views.clean, chance=of_views, config=config)
+    targets = Targets(clean, labels[views.sources], views.sources, views.frame_times)
+    return Shown(corrupt(clean, chance=of_views, config=config), targets)
 
 
 @torch.inference_mode()
@@ -130,12 +163,6 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, learning_rate: float) ->
         group["lr"] = learning_rate
 
 
-def step_generator(seed: int, step: int, rank: int, device: torch.device) -> Generator:
-    """The corruption's chance at one step of one worker: a pure function, so a resumed run needs no stored state."""
-    words = np.random.SeedSequence((seed, step, rank)).generate_state(1, np.uint64)
-    return Generator(device=device).manual_seed(int(words[0]))
-
-
 def unwrap(model: nn.Module) -> VideoAutoencoder:
     """The network inside a DistributedDataParallel wrapper, or the network itself."""
     return cast(VideoAutoencoder, getattr(model, "module", model))
@@ -149,9 +176,9 @@ def _to_device(model: nn.Module, frames: Tensor, labels: Tensor) -> tuple[Tensor
 
 
 def _require_finite(numbers: dict[str, float], optimizer: torch.optim.Optimizer) -> None:
-    if not math.isfinite(numbers["loss"]):
+    if not all(math.isfinite(numbers[name]) for name in ("loss", "gradient_norm") if name in numbers):
         raise SoraError(
-            "training diverged: the loss is not a finite number",
+            "training diverged: the loss or its gradient is not a finite number",
             where=f"learning rate {optimizer.param_groups[0]['lr']:.2e}",
             got=numbers,
             expected="finite terms",

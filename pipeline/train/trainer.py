@@ -108,7 +108,7 @@ def _fit(
     tracker: tracking.Tracker,
     watcher: Watcher,
 ) -> ray.train.Checkpoint:
-    resources = _resources(job, selection)
+    resources = resources_of(job, selection)
     datasets, num_train_clips = _datasets(job, selection, resources, watcher)
     watcher.note(
         f"training {name}: {num_train_clips} clips of {len(selection.train)} videos, {len(selection.labels)} classes, "
@@ -185,7 +185,8 @@ def _datasets(
     return {"train": train_clips, "validation": validation_clips}, num_train_clips
 
 
-def _resources(job: TrainJob, selection: Selection) -> Resources:
+def resources_of(job: TrainJob, selection: Selection) -> Resources:
+    """How this run shares the cluster; Ray must have been started."""
     sampling = job.sampling
     clip_bytes = sampling.frames_per_clip * sampling.size_px**2 * 3
     there = ray.cluster_resources()

@@ -11,9 +11,10 @@ from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from torch import Generator, Tensor
+from torch import Tensor
 
 from pipeline.decode.transform import to_model_input
+from pipeline.train.chance import Chance
 from pipeline.train.config import TrainConfig
 
 _ASPECTS = (3 / 4, 4 / 3)  # width to height of a crop, as Szegedy et al. 2015
@@ -34,51 +35,51 @@ class Views(NamedTuple):
     sources: Tensor
 
 
-def draw_views(frames: Tensor, *, generator: Generator, config: TrainConfig) -> Views:
+def draw_views(frames: Tensor, *, chance: Chance, config: TrainConfig) -> Views:
     """Draw `config.num_views` views of every clip: first one of all, then another of all.
 
     Args:
         frames: uint8 (B, T, H, W, C) RGB.
-        generator: The only source of chance, on the device of the frames.
+        chance: The only source of it, of these clips, on the device of the frames.
         config: view_frames, max_speed, min_crop_area, flip, grey, blur, erase and residual are used.
     """
-    drawn = [_draw_one(frames, generator, config) for _ in range(config.num_views)]
+    drawn = [_draw_one(frames, chance, config) for _ in range(config.num_views)]
     sources = torch.arange(len(frames), device=frames.device).repeat(config.num_views)
     return Views(torch.cat([view for view, _ in drawn]), torch.cat([times for _, times in drawn]), sources)
 
 
-def _draw_one(frames: Tensor, generator: Generator, config: TrainConfig) -> tuple[Tensor, Tensor]:
-    times = _draw_times(frames, generator, config)
+def _draw_one(frames: Tensor, chance: Chance, config: TrainConfig) -> tuple[Tensor, Tensor]:
+    times = _draw_times(frames, chance, config)
     clips = torch.arange(len(frames), device=frames.device)[:, None]
     x = to_model_input(frames[clips, times])
     if config.min_crop_area < 1 or config.flip_probability > 0:
-        x = _cropped(x, generator, config)
+        x = _cropped(x, chance, config)
     if config.grey_probability > 0:
-        x = torch.where(_some(x, generator, config.grey_probability), x.mean(dim=1, keepdim=True), x)
+        x = torch.where(_some(chance, config.grey_probability), x.mean(dim=1, keepdim=True), x)
     if config.blur_probability > 0:
-        x = torch.where(_some(x, generator, config.blur_probability), blurred(x), x)
+        x = torch.where(_some(chance, config.blur_probability), blurred(x), x)
     if config.erase_probability > 0:
-        x = torch.where(_some(x, generator, config.erase_probability) & _boxes(x, generator), 0.0, x)
+        x = torch.where(_some(chance, config.erase_probability) & _boxes(x, chance), 0.0, x)
     if config.residual_probability > 0:
-        x = torch.where(_some(x, generator, config.residual_probability), residual_frames(x), x)
+        x = torch.where(_some(chance, config.residual_probability), residual_frames(x), x)
     return x, times.float()
 
 
-def _draw_times(frames: Tensor, generator: Generator, config: TrainConfig) -> Tensor:
+def _draw_times(frames: Tensor, chance: Chance, config: TrainConfig) -> Tensor:
     """int64 (B, V): a window of V frames at a speed of 1, 2, 4... that fits into the clip."""
-    B, T = frames.shape[:2]
+    T = frames.shape[1]
     V = min(config.view_frames or T, T)
     num_speeds = 1 + int(math.log2(max(1, min(config.max_speed, (T - 1) // max(1, V - 1)))))
-    speeds = 2 ** _integers(num_speeds, B, generator)
+    speeds = 2 ** chance.integers(num_speeds)
     free = T - 1 - (V - 1) * speeds  # >= 0
-    starts = (torch.rand(B, generator=generator, device=frames.device) * (free + 1)).long().clamp(max=T - 1)
+    starts = (chance.uniform() * (free + 1)).long().minimum(free)
     return starts[:, None] + speeds[:, None] * torch.arange(V, device=frames.device)
 
 
-def _cropped(x: Tensor, generator: Generator, config: TrainConfig) -> Tensor:
+def _cropped(x: Tensor, chance: Chance, config: TrainConfig) -> Tensor:
     """One box a clip, stretched to the clip's size by bilinear sampling; some mirrored."""
     B, C, V, H, W = x.shape
-    draws = torch.rand((B, 5), generator=generator, device=x.device)
+    draws = chance.uniform(5)
     area = config.min_crop_area + (1 - config.min_crop_area) * draws[:, 0]
     low, high = (math.log(a) for a in _ASPECTS)
     aspect = torch.exp(low + (high - low) * draws[:, 1]) if config.min_crop_area < 1 else torch.ones_like(area)
@@ -114,10 +115,10 @@ def residual_frames(x: Tensor) -> Tensor:
     return torch.cat([steps[:, :, :1], steps], dim=2).clamp(-1, 1)
 
 
-def _boxes(x: Tensor, generator: Generator) -> Tensor:
+def _boxes(x: Tensor, chance: Chance) -> Tensor:
     """bool (B, 1, 1, H, W): one box a clip of 0.02 to 0.2 of the picture (random erasing: Zhong et al. 2020)."""
-    B, _, _, H, W = x.shape
-    draws = torch.rand((B, 3), generator=generator, device=x.device)
+    H, W = x.shape[3:]
+    draws = chance.uniform(3)
     side = (0.02 + 0.18 * draws[:, 0]).sqrt()
     inside = []
     for size, start in ((H, draws[:, 1]), (W, draws[:, 2])):
@@ -127,10 +128,6 @@ def _boxes(x: Tensor, generator: Generator) -> Tensor:
     return (inside[0][:, :, None] & inside[1][:, None, :])[:, None, None]
 
 
-def _some(x: Tensor, generator: Generator, probability: float) -> Tensor:
+def _some(chance: Chance, probability: float) -> Tensor:
     """bool (B, 1, 1, 1, 1)."""
-    return torch.rand((len(x), 1, 1, 1, 1), generator=generator, device=x.device) < probability
-
-
-def _integers(high: int, count: int, generator: Generator) -> Tensor:
-    return torch.randint(high, (count,), generator=generator, device=generator.device)
+    return chance.uniform(1, 1, 1, 1) < probability

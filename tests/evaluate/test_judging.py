@@ -13,7 +13,7 @@ from pipeline.evaluate.judge import Rows, judge
 from pipeline.evaluate.pca import projected
 from pipeline.evaluate.probe import knn, linear_probe, validation_rows
 from pipeline.evaluate.retrieval import retrieval
-from pipeline.evaluate.spectrum import effective_rank
+from pipeline.model.spectrum import effective_rank
 
 NUM, DIM, CLASSES = 240, 16, 4
 RNG = np.random.default_rng(0)

@@ -154,12 +154,12 @@ def test_a_resumed_run_takes_the_very_same_steps(tmp_path):
     optimizer = _optimizer(model)
     _steps(model, optimizer, 2)
     _save(tmp_path, model)
-    save_training_state(tmp_path, optimizer, epoch=1, step=2)
+    save_training_state(tmp_path, model, optimizer, epoch=1, step=2)
     uninterrupted = _steps(model, optimizer, 2)
 
     resumed = load_checkpoint(tmp_path).model.train()
     resumed_optimizer = _optimizer(resumed)
-    state = load_training_state(tmp_path, resumed_optimizer)
+    state = load_training_state(tmp_path, resumed, resumed_optimizer)
     assert (state.epoch, state.step) == (1, 2)
     assert _steps(resumed, resumed_optimizer, 2) == uninterrupted
     for name, weight in model.state_dict().items():
@@ -183,10 +183,10 @@ def test_a_damaged_training_state_is_refused_with_the_reason(tmp_path, damage, w
     model = _model()
     optimizer = _optimizer(model)
     _steps(model, optimizer, 1)
-    save_training_state(tmp_path, optimizer, epoch=0, step=1)
+    save_training_state(tmp_path, model, optimizer, epoch=0, step=1)
     damage(tmp_path)
     with pytest.raises(CheckpointError, match=words):
-        load_training_state(tmp_path, optimizer)
+        load_training_state(tmp_path, model, optimizer)
 
 
 @pytest.mark.parametrize(
@@ -200,6 +200,7 @@ def test_the_state_of_another_network_is_refused(tmp_path, other):
     model = _model()
     optimizer = _optimizer(model)
     _steps(model, optimizer, 1)
-    save_training_state(tmp_path, optimizer, epoch=0, step=1)
+    save_training_state(tmp_path, model, optimizer, epoch=0, step=1)
+    another = _model(config=other)
     with pytest.raises(CheckpointError, match="another network"):
-        load_training_state(tmp_path, _optimizer(_model(config=other)))
+        load_training_state(tmp_path, another, _optimizer(another))

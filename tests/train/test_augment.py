@@ -1,21 +1,27 @@
-"""Corruption hides what it says, by its generator alone."""
+"""Corruption hides what it says, by its chance alone."""
 
+import numpy as np
 import pytest
 import torch
 
 from pipeline.errors import ConfigError
 from pipeline.train.augment import HIDDEN, corrupt, recolour
+from pipeline.train.chance import Chance, clip_keys
 from pipeline.train.config import TrainConfig
 
 NOTHING = {"mask_ratio": 0.0, "noise_std": 0.0, "frame_drop_ratio": 0.0}
 
 
+def _chance(x, seed):
+    return Chance(clip_keys(np.arange(len(x), dtype=np.uint64), seed=seed, epoch=0), x.device)
+
+
 def _corrupt(x, seed=0, **changes):
     config = TrainConfig(**(NOTHING | changes))
-    return corrupt(x, generator=torch.Generator().manual_seed(seed), config=config)
+    return corrupt(x, chance=_chance(x, seed), config=config)
 
 
-def test_the_same_generator_gives_the_same_clips_and_another_gives_others():
+def test_the_same_chance_gives_the_same_clips_and_another_gives_others():
     x = torch.ones(2, 3, 8, 16, 16)
     some = {"mask_ratio": 0.5, "noise_std": 0.1, "frame_drop_ratio": 0.2}
     assert torch.equal(_corrupt(x, 1, **some), _corrupt(x, 1, **some))
@@ -64,7 +70,7 @@ def test_any_size_keeps_its_shape(size):
 
 
 def _recolour(x, jitter, seed=0):
-    return recolour(x, generator=torch.Generator().manual_seed(seed), config=TrainConfig(colour_jitter=jitter))
+    return recolour(x, chance=_chance(x, seed), config=TrainConfig(colour_jitter=jitter))
 
 
 def test_recolouring_is_one_affine_map_a_colour_of_a_clip():
@@ -79,7 +85,7 @@ def test_recolouring_is_one_affine_map_a_colour_of_a_clip():
     assert offset.abs().max() <= 0.301
 
 
-def test_recolouring_stays_in_range_and_repeats_with_its_generator():
+def test_recolouring_stays_in_range_and_repeats_with_its_chance():
     x = torch.rand(4, 3, 2, 4, 4, generator=torch.Generator().manual_seed(0)) * 2 - 1
     assert _recolour(x, 0.9).abs().max() <= 1
     assert torch.equal(_recolour(x, 0.9), _recolour(x, 0.9))

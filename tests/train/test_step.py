@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import numpy as np
 import pytest
 import torch
 import torch.distributed
@@ -11,13 +12,13 @@ from pipeline.errors import SoraError
 from pipeline.model.autoencoder import build_model
 from pipeline.model.checkpoint import load_checkpoint, load_training_state, save_checkpoint, save_training_state
 from pipeline.model.config import ModelConfig, named_config
+from pipeline.train.chance import Chance, clip_keys
 from pipeline.train.config import TrainConfig
 from pipeline.train.step import (
     evaluate_step,
     learning_rate_at,
     make_optimizer,
     set_learning_rate,
-    step_generator,
     train_step,
 )
 
@@ -57,8 +58,8 @@ def _train(model, optimizer, steps, *, frames, labels, config=None):
     config = config or TrainConfig()
     numbers = []
     for step in steps:
-        generator = step_generator(config.seed, step, 0, CPU)
-        numbers.append(train_step(model, frames, labels, optimizer=optimizer, config=config, generator=generator))
+        chance = Chance(clip_keys(np.arange(len(frames), dtype=np.uint64), seed=config.seed, epoch=step), CPU)
+        numbers.append(train_step(model, frames, labels, optimizer=optimizer, config=config, chance=chance))
     return numbers
 
 
@@ -80,12 +81,12 @@ def test_a_resumed_run_repeats_the_steps_of_an_uninterrupted_one(tmp_path, name)
     optimizer = make_optimizer(model, TrainConfig())
     _train(model, optimizer, range(2), frames=frames, labels=labels)
     save_checkpoint(tmp_path, model, labels=["a", "b", "c"], sampling={}, metrics={})
-    save_training_state(tmp_path, optimizer, epoch=1, step=2)
+    save_training_state(tmp_path, model, optimizer, epoch=1, step=2)
     uninterrupted = _train(model, optimizer, range(2, 4), frames=frames, labels=labels)
 
     resumed = load_checkpoint(tmp_path).model
     resumed_optimizer = make_optimizer(resumed, TrainConfig())
-    step = load_training_state(tmp_path, resumed_optimizer).step
+    step = load_training_state(tmp_path, resumed, resumed_optimizer).step
     assert _train(resumed, resumed_optimizer, range(step, step + 2), frames=frames, labels=labels) == uninterrupted
     for key, weight in model.state_dict().items():
         assert torch.equal(weight, resumed.state_dict()[key]), key
@@ -186,12 +187,3 @@ def test_setting_the_rate_reaches_every_group():
     optimizer = make_optimizer(_model(), TrainConfig())
     set_learning_rate(optimizer, 0.125)
     assert [group["lr"] for group in optimizer.param_groups] == [0.125, 0.125]
-
-
-def test_chance_is_a_function_of_seed_step_and_rank():
-    draws = {
-        key: torch.rand(1, generator=step_generator(*key, CPU)).item()
-        for key in [(0, 0, 0), (0, 1, 0), (0, 0, 1), (1, 0, 0)]
-    }
-    assert len(set(draws.values())) == 4
-    assert torch.rand(1, generator=step_generator(0, 1, 0, CPU)).item() == draws[0, 1, 0]

@@ -1,30 +1,38 @@
-"""A training worker that is killed within an epoch changes no loss; an error of ours is not tried twice."""
+"""A worker or a driver that is killed within an epoch changes no loss; an error of ours is not tried twice."""
 
 import functools
 import json
 import os
 import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
+from jobs import cli
 from pipeline.corpus.synthetic import render_corpus
 from pipeline.errors import SoraError
+from pipeline.model.checkpoint import load_checkpoint
 from pipeline.train import trainer
+from tests.support.shared import PROJECT_ROOT
 from tests.support.sora import Sora
 
 pytestmark = pytest.mark.usefixtures("ray_local")
 SAMPLING = ["--frames-per-clip", 8, "--sample-fps", 8, "--stride-s", 0.5, "--size-px", 32]
 TRAINING = ["--epochs", 2, "--num-workers", 2, "--batch-size", 2, "--group-column", "-", *SAMPLING]
+TRAINING += ["--precision", "fp32"]  # what a stopwatch decides may differ from run to run
 TOLERANCE = 1e-6
 
 
-def watched_loop(loop: Any, *, step: int, notes: str, action: str) -> None:
+def watched_loop(loop: Any, *, step: int, notes: str, action: str, driver: int = 0) -> None:
     """The training loop, whose second worker meets its fate once at a step, and that saves after every step."""
     from pipeline.train import loop as module
 
-    real, num_calls = module.train_step, 0
+    real, num_calls = module.take_step, 0
     rank = module.ray.train.get_context().get_world_rank()
 
     def fatal(*arguments: Any, **options: Any) -> Any:
@@ -38,12 +46,25 @@ def watched_loop(loop: Any, *, step: int, notes: str, action: str) -> None:
                 file.write(f"{os.getpid()}\n")
             if action == "kill" and len(Path(notes).read_text().split()) == 1:
                 os.kill(os.getpid(), signal.SIGKILL)
+            if action == "kill driver":
+                until_noted(Path(loop.root.removeprefix("file://")))
+                os.kill(driver, signal.SIGKILL)
+                time.sleep(600)  # Ray ends what is left of a dead driver
             if action == "raise":
                 raise SoraError("training diverged: a test says so")
         return real(*arguments, **options)
 
-    module.train_step, module.SAVE_EVERY_S = fatal, 0.0
+    module.take_step, module.SAVE_EVERY_S = fatal, 0.0
     module.train_loop(loop)
+
+
+def until_noted(root: Path) -> None:
+    """Wait until Ray has noted a checkpoint of this run: it asks its workers about once a second."""
+    for _ in range(600):
+        if any("checkpoint_" in path.read_text() for path in root.rglob("checkpoint_manager_snapshot.json")):
+            return
+        time.sleep(0.1)
+    raise AssertionError("no checkpoint was noted within a minute")
 
 
 def losses_below(folder: Path) -> dict[int, float]:
@@ -67,24 +88,78 @@ def cataloged(root: Path, rendered: Path, sora: Sora) -> Path:
     return root
 
 
-def test_a_killed_worker_changes_no_loss(
-    tmp_path: Path, rendered: Path, sora: Sora, monkeypatch: pytest.MonkeyPatch
+def published(root: Path) -> dict[str, Any]:
+    return load_checkpoint(root / "models" / "1").model.state_dict()
+
+
+def require_equal_runs(root: Path, other: Path) -> None:
+    """The same losses at the same steps, and the same published weights, averaged ones."""
+    assert losses_below(root) == pytest.approx(losses_below(other), abs=TOLERANCE)
+    torch.testing.assert_close(published(root), published(other), atol=TOLERANCE, rtol=0)
+
+
+def require_a_resume_within_the_epoch(notes: Path, num_steps: int) -> None:
+    assert len(set(notes.read_text().split())) >= 1, "it was killed"
+    pids = Path(f"{notes}.calls").read_text().split()
+    assert len(set(pids)) == 2, "and went on in another process"
+    again = len(pids) - num_steps
+    assert 1 <= again <= 2, f"{again} of {num_steps} steps were done again"  # that of the kill, and one before at most
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory, rendered: Path, ray_local: None) -> Path:
+    """The root of a run that nothing disturbed."""
+    root = tmp_path_factory.mktemp("whole")
+    assert cli.main(["catalog", str(rendered), "--root", str(root), "--labels", str(rendered / "labels.csv")]) == 0
+    assert cli.main([str(word) for word in ("train", "--root", root, *TRAINING)]) == 0
+    return root
+
+
+def test_a_killed_worker_changes_no_loss_and_no_averaged_weight(
+    tmp_path: Path, rendered: Path, whole: Path, sora: Sora, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    curves = []
-    for name in ("whole", "killed"):
-        root = cataloged(tmp_path / name, rendered, sora)
-        if name == "killed":
-            fate = functools.partial(watched_loop, step=3, notes=str(tmp_path / "pids"), action="kill")
-            monkeypatch.setattr(trainer, "train_loop", fate)
-        outcome = sora("train", "--root", root, "--json", *TRAINING)
-        assert outcome.code == 0, outcome.err
-        curves.append(losses_below(root))
-    assert len(set((tmp_path / "pids").read_text().split())) == 2, "killed once, and started again"
-    assert curves[0].keys() == curves[1].keys()
-    pids = (tmp_path / "pids.calls").read_text().split()
-    again = len(pids) - len(curves[0])  # the run goes on within the epoch: the killed step and one before at most
-    assert 1 <= again <= 2, f"{again} of {len(curves[0])} steps were done again"
-    assert curves[1] == pytest.approx(curves[0], abs=TOLERANCE)
+    root, notes = cataloged(tmp_path / "killed", rendered, sora), tmp_path / "pids"
+    fate = functools.partial(watched_loop, step=3, notes=str(notes), action="kill")
+    monkeypatch.setattr(trainer, "train_loop", fate)
+    outcome = sora("train", "--root", root, "--json", *TRAINING)
+    assert outcome.code == 0, outcome.err
+    require_equal_runs(root, whole)
+    require_a_resume_within_the_epoch(notes, len(losses_below(whole)))
+
+
+KILLED_DRIVER = """
+import functools, os, sys
+from jobs import cli, shell
+shell.prepare()
+from pipeline.train import trainer
+from tests.train.test_survival import watched_loop
+fate = {"step": 3, "notes": sys.argv[1], "action": "kill driver", "driver": os.getpid()}
+trainer.train_loop = functools.partial(watched_loop, **fate)
+cli.main(sys.argv[2:])
+"""
+
+
+def test_a_killed_driver_changes_no_loss_and_no_averaged_weight(
+    tmp_path: Path, rendered: Path, whole: Path, sora: Sora, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, notes = cataloged(tmp_path / "killed", rendered, sora), tmp_path / "pids"
+    words = ["train", "--root", root, *TRAINING]
+    killed = subprocess.run(
+        [sys.executable, "-c", KILLED_DRIVER, str(notes), *map(str, words)],
+        env={**os.environ, "PYTHONPATH": str(PROJECT_ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=280,
+        check=False,
+    )
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert losses_below(root) == {}, "the first epoch was not over"
+    only_watched = functools.partial(watched_loop, step=0, notes=str(notes), action="none")
+    monkeypatch.setattr(trainer, "train_loop", only_watched)
+    outcome = sora(*words)
+    assert outcome.code == 0, outcome.err
+    require_equal_runs(root, whole)
+    require_a_resume_within_the_epoch(notes, len(losses_below(whole)))
 
 
 def test_an_error_of_ours_ends_the_run_and_is_not_tried_again(

@@ -1,10 +1,12 @@
 """Views show whole windows of their clip, one box for all frames, and leave it alone where nothing is asked."""
 
+import numpy as np
 import pytest
 import torch
 
 from pipeline.decode.transform import to_model_input
 from pipeline.errors import ConfigError
+from pipeline.train.chance import Chance, clip_keys
 from pipeline.train.config import TrainConfig
 from pipeline.train.views import blurred, draw_views, residual_frames
 
@@ -16,7 +18,8 @@ def _numbered(num_clips=4, num_frames=16, size=8):
 
 
 def _views(frames, seed=0, **changes):
-    return draw_views(frames, generator=torch.Generator().manual_seed(seed), config=TrainConfig(**changes))
+    keys = clip_keys(np.arange(len(frames), dtype=np.uint64), seed=seed, epoch=0)
+    return draw_views(frames, chance=Chance(keys, frames.device), config=TrainConfig(**changes))
 
 
 def test_by_default_a_view_is_the_clip():
@@ -42,7 +45,7 @@ def test_a_view_longer_than_the_clip_is_the_clip():
     assert _views(_numbered(2, 5), view_frames=9, max_speed=4).frame_times[0].tolist() == [0, 1, 2, 3, 4]
 
 
-def test_the_same_generator_gives_the_same_views_and_another_gives_others():
+def test_the_same_chance_gives_the_same_views_and_another_gives_others():
     frames = torch.randint(0, 256, (4, 8, 16, 16, 3), dtype=torch.uint8)
     all_on = {"min_crop_area": 0.36, "flip_probability": 0.5, "grey_probability": 0.5, "blur_probability": 0.5}
     all_on |= {"erase_probability": 0.5, "residual_probability": 0.5, "view_frames": 4, "max_speed": 2}

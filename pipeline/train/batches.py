@@ -1,0 +1,68 @@
+"""What one worker learns from in an epoch, batch by batch: out of a table in memory, or out of a stream. No Ray."""
+
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import torch
+from torch import Tensor
+
+from pipeline.decode.sampling import SamplingConfig
+from pipeline.train import order
+from pipeline.train.batch import Batch, clip_id_number
+from pipeline.train.clip_table import ClipTable, tensors_of
+from pipeline.train.config import TrainConfig
+from pipeline.train.shuffle import shuffled
+
+_SHUFFLED_CLIPS = 512  # 100 MB of 16x64x64 clips
+
+
+class Share(NamedTuple):
+    """Which worker this is, of how many."""
+
+    rank: int
+    world_size: int
+
+
+def steps_of_epoch(num_clips: int, config: TrainConfig) -> int:
+    """Steps of an epoch over this many clips; they depend on the workers asked for, not on those there are."""
+    return order.num_steps(num_clips, global_batch=config.batch_size * config.num_workers)
+
+
+def ordered_batches(
+    table: ClipTable, config: TrainConfig, *, epoch: int, first_step: int, share: Share
+) -> Iterator[Batch]:
+    """The batches of a worker from a step of the epoch on."""
+    clips = order.epoch_order(len(table), seed=config.seed, epoch=epoch)
+    for step in range(first_step, steps_of_epoch(len(table), config)):
+        indices = order.batch_of(
+            clips,
+            global_batch=config.batch_size * config.num_workers,
+            step_in_epoch=step,
+            rank=share.rank,
+            world_size=share.world_size,
+        )
+        yield table.batch(indices)
+
+
+def streamed_batches(
+    rows: Iterable[pa.Table], sampling: SamplingConfig, config: TrainConfig, *, epoch: int
+) -> Iterator[Batch]:
+    """Clips as they come, mixed.
+
+    Not Ray's own shuffle: also where clips are decoded meanwhile, it gives nothing before its buffer is full.
+    """
+    clips = (clip for batch in rows for clip in _single_clips(batch, sampling))
+    mixed = shuffled(clips, num_pooled=_SHUFFLED_CLIPS, num_first=2, seed=config.seed + epoch)
+    while batch := list(islice(mixed, config.batch_size)):
+        frames, labels, ids = zip(*batch, strict=True)
+        yield Batch(torch.stack(frames), torch.stack(labels), np.array(ids, np.uint64))
+
+
+def _single_clips(batch: pa.Table, sampling: SamplingConfig) -> Iterator[tuple[Tensor, Tensor, int]]:
+    frames, labels = tensors_of(batch, sampling)
+    names = zip(batch["video_id"].to_pylist(), batch["clip_index"].to_pylist(), strict=True)
+    for place, name in enumerate(names):
+        yield frames[place].clone(), labels[place], clip_id_number(*name)  # a view would keep the batch in memory
