@@ -44,10 +44,11 @@ def watched_loop(loop: Any, *, step: int, notes: str, action: str, driver: int =
         if rank == 1 and num_calls == step:
             with open(notes, "a") as file:
                 file.write(f"{os.getpid()}\n")
+            if action.startswith("kill"):
+                until_noted(Path(loop.root.removeprefix("file://")))
             if action == "kill" and len(Path(notes).read_text().split()) == 1:
                 os.kill(os.getpid(), signal.SIGKILL)
             if action == "kill driver":
-                until_noted(Path(loop.root.removeprefix("file://")))
                 os.kill(driver, signal.SIGKILL)
                 time.sleep(600)  # Ray ends what is left of a dead driver
             if action == "raise":

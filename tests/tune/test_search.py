@@ -1,14 +1,16 @@
 """`sora tune` on a rendered corpus: trials share the clips, held-out videos are in no side, the best trains."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import yaml
 
+from jobs import shell
 from pipeline import storage
 from pipeline.corpus.synthetic import render_corpus
 from pipeline.train.config import TrainConfig
+from pipeline.train.job import TrainJob
 from tests.support.sora import Sora
 
 pytestmark = pytest.mark.usefixtures("ray_local")
@@ -51,13 +53,11 @@ def test_the_best_of_two_trials_is_what_train_takes(root: Path, sora: Sora) -> N
     assert counts["train_videos"] + counts["validation_videos"] == 24 - counts["held_out_videos"]
     assert counts["trials"] == 2
 
-    options = yaml.safe_load(storage.read_bytes(found["options"]))
-    rate = best["setting"].get("learning_rate", TrainConfig.learning_rate)
-    assert (options["learning_rate"], options["split_column"], options["size_px"]) == (rate, "split1", 16)
-    assert options["epochs"] == 2
-    trained = sora("train", "--root", root, "--options", found["options"], "--epochs", 1, "--json")
-    assert trained.code == 0, trained.err
-    assert trained.json["metrics"]["epoch"] == 1
+    arguments = shell._with_yaml(["--root", str(root), "--options", found["options"], "--epochs", "5"])
+    job, _ = shell._parse("train", "", TrainJob, arguments)
+    expected = replace(TrainConfig(**best["setting"]), validation_fraction=0.34, precision="fp32", epochs=5)
+    assert job.train == expected, "the command line wins over the file"
+    assert (job.split_column, job.group_column, job.sampling.size_px) == ("split1", "-", 16)
 
 
 def test_a_search_without_a_source_to_spare_starts_nothing(tmp_path: Path, root: Path, sora: Sora) -> None:
