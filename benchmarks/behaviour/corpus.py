@@ -1,0 +1,174 @@
+"""Seed -> normal footage of fixed cameras, test footage in which something else happens for a while, and the truth.
+
+normal   a patch passes from left to right or from right to left, at 0.7 to 1.3 times the usual speed
+fast     it passes at 2.5 times its speed              crossing  it goes down instead, at its speed
+spin     it turns on the spot                          halt      it stands still
+stranger it wears another texture                      large     it is half as large again as the largest that are normal
+
+Cameras have their background and their passer-by's texture; colours and brightness of a stranger come from the same
+ranges. An anomaly begins and ends where the patch is: nothing but what is named changes.
+"""
+
+import csv
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal, get_args
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.corpus.synthetic_scene import (
+    DIRECTION,
+    FAMILIES,
+    HEIGHT_PX,
+    WIDTH_PX,
+    Family,
+    Floats,
+    Motion,
+    Palette,
+    Scene,
+    draw_textures,
+    render_frames,
+)
+
+Kind = Literal["fast", "crossing", "spin", "halt", "stranger", "large"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+MOTION_KINDS: frozenset[Kind] = frozenset({"fast", "crossing", "spin", "halt"})
+CAMERAS: tuple[tuple[Family, Palette], ...] = (
+    ("bricks", "warm"),
+    ("dots", "cool"),
+    ("grain", "warm"),
+    ("stripes", "cool"),
+)
+FRAME_RATE = 25
+NUM_FRAMES = 12 * FRAME_RATE
+RADIUS_PX = (13.0, 20.0)
+LARGE_PX = (30.0, 33.0)
+STEP_PX = 2.5  # a frame at speed 1, as synthetic_scene moves a patch
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Two folders of videos and where the anomalies are; `kind_of` names what was planted, by path below `test`."""
+
+    normal: Path
+    test: Path
+    truth: Path
+    kind_of: dict[str, Kind | None]
+
+
+def render(
+    folder: Path, *, seed: int, num_normal: int = 24, num_rounds: int = 1, num_frames: int = NUM_FRAMES
+) -> Corpus:
+    """Render normal and test footage.
+
+    Args:
+        folder: Gets normal/, test/ and truth.csv with path,start_frame,end_frame, half-open.
+        seed: Other seed, other footage; cameras too.
+        num_normal: Normal videos, dealt to the four cameras in turn.
+        num_rounds: Test videos of each kind and camera; as many without an anomaly.
+        num_frames: Of each video, at 25 a second; at least 100.
+    """
+    textures = [draw_textures(*camera, np.random.default_rng([seed, 0, i])) for i, camera in enumerate(CAMERAS)]
+    normal, test, kind_of, rows, work = folder / "normal", folder / "test", {}, [], []
+    for index in range(num_normal):
+        camera = index % len(CAMERAS)
+        plan = [(_passing(textures[camera], np.random.default_rng([seed, 1, index])), num_frames)]
+        work.append((normal / f"camera{camera}-{index:03d}.mp4", plan))
+    kinds = [kind for kind in (*KINDS, None) for _ in range(num_rounds)]
+    for index, (kind, camera) in enumerate((kind, camera) for kind in kinds for camera in range(len(CAMERAS))):
+        rng = np.random.default_rng([seed, 2, index])
+        path = f"camera{camera}-{index:03d}.mp4"  # the name does not tell
+        kind_of[path] = kind
+        plan = [(_passing(textures[camera], rng), num_frames)]
+        if kind is not None:
+            start, length = int(rng.integers(num_frames // 5, num_frames // 2)), int(rng.integers(60, 110))
+            end = min(start + length, num_frames * 9 // 10)
+            plan = _planted(plan[0][0], kind, CAMERAS[camera], start, end, num_frames, rng)
+            rows.append((path, start, end))
+        work.append((test / path, plan))
+    normal.mkdir(parents=True)
+    test.mkdir()
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(lambda one: _encode(*one), work))
+    with (folder / "truth.csv").open("w", newline="") as sink:
+        csv.writer(sink).writerows([("path", "start_frame", "end_frame"), *rows])
+    return Corpus(normal, test, folder / "truth.csv", kind_of)
+
+
+def _passing(textures: tuple[Floats, Floats], rng: np.random.Generator) -> Scene:
+    motions: tuple[Motion, ...] = ("left_to_right", "right_to_left")
+    return Scene(
+        motion=motions[int(rng.integers(2))],
+        background=textures[0],
+        patch=textures[1],
+        drift_px=(0.0, 0.0),
+        centre=(float(rng.random()), float(rng.random())),
+        radius_px=float(rng.uniform(*RADIUS_PX)),
+        angle_rad=float(rng.uniform(-0.4, 0.4)),
+        speed=float(rng.uniform(0.7, 1.3)),
+        noise_seed=int(rng.integers(2**32)),
+    )
+
+
+def _planted(
+    scene: Scene,
+    kind: Kind,
+    camera: tuple[Family, Palette],
+    start: int,
+    end: int,
+    num_frames: int,
+    rng: np.random.Generator,
+) -> list[tuple[Scene, int]]:
+    """Scenes and their numbers of frames: as usual, otherwise, and as usual again from where that ended."""
+    odd = replace(_moved(scene, start), noise_seed=scene.noise_seed + 1)
+    if kind == "fast":
+        odd = replace(odd, speed=scene.speed * 2.5)
+    elif kind == "crossing":
+        odd = replace(odd, motion="top_to_bottom")
+    elif kind == "spin":
+        odd = replace(odd, motion="rotate")
+    elif kind == "halt":
+        odd = replace(odd, speed=0.0)
+    elif kind == "large":
+        odd = replace(odd, radius_px=float(rng.uniform(*LARGE_PX)))
+    else:
+        odd = replace(odd, patch=_strange(scene, camera, rng))
+    after = replace(scene, centre=_moved(odd, end - start).centre, noise_seed=scene.noise_seed + 2)
+    return [(scene, start), (odd, end - start), (after, num_frames - end)]
+
+
+def _strange(scene: Scene, camera: tuple[Family, Palette], rng: np.random.Generator) -> Floats:
+    """A patch of another family, as dark or bright as the camera's own passers-by: its mean colour is theirs."""
+    family = [name for name in FAMILIES if name != camera[0]][int(rng.integers(len(FAMILIES) - 1))]
+    pair = draw_textures(family, camera[1], rng)
+    patch = min(pair, key=lambda one: abs(float(one.mean() - scene.patch.mean())))
+    return np.asarray(patch - patch.mean(axis=(0, 1)) + scene.patch.mean(axis=(0, 1)), dtype=np.float32)
+
+
+def _moved(scene: Scene, num_frames: int) -> Scene:
+    """The scene as it is after some frames."""
+    if scene.motion not in DIRECTION:
+        return scene
+    sign_y, sign_x = DIRECTION[scene.motion]
+    step = STEP_PX * scene.speed * num_frames
+    y, x = scene.centre[0] + sign_y * step / HEIGHT_PX, scene.centre[1] + sign_x * step / WIDTH_PX
+    return replace(scene, centre=(y % 1, x % 1))
+
+
+def _frames(plan: list[tuple[Scene, int]]) -> Iterator[NDArray[np.uint8]]:
+    for scene, num_frames in plan:
+        yield from render_frames(scene, num_frames)
+
+
+def _encode(file: Path, plan: list[tuple[Scene, int]]) -> None:
+    with av.open(str(file), "w") as container:
+        stream = container.add_stream("libx264", rate=FRAME_RATE, options={"preset": "veryfast", "qp": "26"})
+        stream.width, stream.height, stream.pix_fmt = WIDTH_PX, HEIGHT_PX, "yuv420p"
+        stream.codec_context.thread_count = 1
+        for frame in _frames(plan):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        container.mux(stream.encode(None))
