@@ -82,7 +82,8 @@ def maintain(
     """
     _check_range("--keep-hours", keep_hours, MIN_KEEP_HOURS, MAX_KEEP_HOURS, "younger files may be a running job's")
     _check_range("--target-mb", target_bytes / 2**20, 1, MAX_TARGET_BYTES / 2**20, "a file must fit into memory")
-    return (_maintain(root, name, keep_hours, target_bytes, on_progress) for name in names)
+    there = tables.names(root)
+    return (_maintain(root, name, keep_hours, target_bytes, on_progress) for name in names if name in there)
 
 
 def plan_groups(name: str, files: Sequence[DataFile], target_bytes: int) -> list[list[DataFile]]:

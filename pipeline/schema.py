@@ -115,6 +115,25 @@ IGNORED = pa.schema(
     ]
 )
 
+SEGMENTS = pa.schema(
+    [
+        pa.field("video_id", pa.string(), nullable=False),
+        pa.field("uri", pa.string(), nullable=False),
+        pa.field("version", pa.string(), nullable=False),
+        pa.field("start_s", pa.float64(), nullable=False),
+        pa.field("end_s", pa.float64(), nullable=False),
+        pa.field("behaviour", pa.string(), nullable=False),  # behaviour_00... or a label
+        pa.field("confidence", pa.float32()),  # in [0, 1]
+        pa.field("kind", pa.string(), nullable=False),  # supervised | unsupervised
+        pa.field("segmentation", pa.string(), nullable=False),  # its name in the root
+        pa.field("segmentation_digest", pa.string(), nullable=False),  # 16 hex of what was fitted
+        pa.field("model_version", pa.string(), nullable=False),
+        pa.field("run_key", pa.string(), nullable=False),
+        pa.field("ds", pa.date32(), nullable=False),
+        pa.field("produced_at", _TIMESTAMP),
+    ]
+)
+
 TABLES: dict[str, pa.Schema] = {
     "videos": VIDEOS,
     "labels": LABELS,
@@ -122,7 +141,10 @@ TABLES: dict[str, pa.Schema] = {
     "failures": FAILURES,
     "runs": RUNS,
     "ignored": IGNORED,
+    "segments": SEGMENTS,
 }
+# Roots made before these were thought of lack them, and have no row of them; `tables.create_missing` makes them.
+LATER: frozenset[str] = frozenset({"segments"})
 PARTITIONS: dict[str, list[str]] = {"features": ["model_version", "ds"]}
 # What may stand in a table only once; a commit drops what another writer put there first.
 # For features the unit is the video: all its slices are committed together or not at all.
@@ -132,8 +154,14 @@ KEYS: dict[str, tuple[str, ...]] = {
     # With the class: of two jobs at once one may lose its decoder and the other find the video cut short.
     "failures": ("video_id", "version", "stage", "attempts", "error_class"),
     "ignored": ("video_id", "version"),
+    # As for features: all segments of a video under one segmentation, or none.
+    "segments": ("video_id", "version", "segmentation_digest", "model_version"),
 }
-SORT_KEYS: dict[str, tuple[str, ...]] = {"features": ("video_id", "start_s"), "videos": ("video_id",)}
+SORT_KEYS: dict[str, tuple[str, ...]] = {
+    "features": ("video_id", "start_s"),
+    "videos": ("video_id",),
+    "segments": ("video_id", "start_s"),
+}
 MAX_MESSAGE_BYTES = 1024
 
 

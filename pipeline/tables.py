@@ -52,6 +52,11 @@ def open_table(root: str, name: str) -> DeltaTable:
         raise TableError(f"The root has no table `{name}`.", where=uri, cure=cure) from e
 
 
+def names(root: str) -> list[str]:
+    """The tables to look for in a root: all, less those of schema.LATER that it does not have yet."""
+    return [name for name in schema.TABLES if name not in schema.LATER or storage.exists(table_uri(root, name))]
+
+
 def read(root: str, name: str, columns: Sequence[str] | None = None, where: pc.Expression | None = None) -> pa.Table:
     """Rows of a table's newest state, in the column order of schema.py."""
     return read_state(root, open_table(root, name), name, columns, where)

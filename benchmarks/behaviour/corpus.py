@@ -3,7 +3,7 @@
 normal   a patch passes from left to right or from right to left, at 0.7 to 1.3 times the usual speed
 fast     it passes at 2.5 times its speed              crossing  it goes down instead, at its speed
 spin     it turns on the spot                          halt      it stands still
-stranger it wears another texture                      large     it is half as large again as the largest that are normal
+stranger it wears another texture                      large     it is half as large again as any that is normal
 
 Cameras have their background and their passer-by's texture; colours and brightness of a stranger come from the same
 ranges. An anomaly begins and ends where the patch is: nothing but what is named changes.

@@ -15,8 +15,11 @@ def connect(root: str) -> duckdb.DuckDBPyConnection:
     """
     root = storage.normalize(root)
     connection = duckdb.connect()
-    for name in schema.TABLES:
-        connection.register(name, datafiles.dataset(root, name, tables.open_table(root, name)))
+    there = tables.names(root)
+    for name, columns in schema.TABLES.items():
+        is_there = name in there
+        rows = datafiles.dataset(root, name, tables.open_table(root, name)) if is_there else columns.empty_table()
+        connection.register(name, rows)
     return connection
 
 
@@ -25,7 +28,7 @@ def sql(root: str, query: str) -> pa.Table:
 
     Args:
         root: The root's URI.
-        query: Any SELECT over videos, labels, features, failures, runs, ignored.
+        query: Any SELECT over videos, labels, features, failures, runs, ignored, segments.
     Raises:
         ConfigError: DuckDB refuses the query; its own message says where.
         TableError: the root has no tables.
