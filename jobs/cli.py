@@ -13,6 +13,7 @@ COMMANDS = {
     "evaluate": "how good the vectors are, beside controls: probe, kNN, retrieval, PSNR",
     "compare": "two evaluations side by side",
     "promote": "make a model the champion, unless its evaluation speaks against it",
+    "behaviour": "behaviours of long videos: segments, profiles, anomalies, two classes",
     "nightly": "catalog, extract with the champion, sum up; safe to repeat",
     "sql": "query the tables with DuckDB",
     "status": "what is done, missing, failed and stale",
