@@ -45,7 +45,8 @@ class Fitted:
 
 def save(root: str, fitted: Fitted) -> None:
     """Keep a segmentation; one of the same name and model is replaced."""
-    fields = {"segmentation": fitted.segmentation, "kind": fitted.kind, "model_version": fitted.model_version}
+    fields: dict[str, Any] = {"segmentation": fitted.segmentation, "kind": fitted.kind}
+    fields |= {"model_version": fitted.model_version}
     fields |= {"digest": fitted.digest, "found": fitted.found, "learned": fitted.learned.to_json()}
     storage.put(_uri(root, fitted.segmentation, fitted.model_version, "fitted.json"), json.dumps(fields).encode())
 
