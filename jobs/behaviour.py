@@ -15,7 +15,7 @@ from typing import Any
 
 from jobs.shell import Answer, Job, main as shell_main
 from pipeline import runs, storage
-from pipeline.tasks.behaviour.config import AnomalyConfig, BinaryConfig, ProfileConfig, SegmentConfig
+from pipeline.tasks.behaviour.config import ProfileConfig, SegmentConfig
 
 
 def segment(job: Job[SegmentConfig]) -> int:

@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -53,7 +54,7 @@ def test_planted_behaviours_come_out_with_their_times_the_longest_first(root: st
     name = {behaviour: f"behaviour_{place:02d}" for place, behaviour in enumerate(order)}
     for uri, behaviours in PLANTED.items():
         changes = [0, *(np.flatnonzero(np.diff(behaviours)) + 1).tolist(), len(behaviours)]
-        expected = [(a, b, name[behaviours[a]]) for a, b in zip(changes[:-1], changes[1:], strict=True)]
+        expected = [(a, b, name[behaviours[a]]) for a, b in pairwise(changes)]
         assert segments_of(root, uri) == expected
     assert all(0 < row["confidence"] <= 1 for row in tables.read(root, "segments").to_pylist())
 
@@ -90,7 +91,7 @@ def test_the_users_names_are_kept_and_equal_ones_become_one(tmp_path: Path, root
     assert named.json["names"] == {"behaviour_00": "rest", "behaviour_01": "behaviour_01", "behaviour_02": "rest"}
     written = json.loads((tmp_path / "out/segments.json").read_text())
     of_d = next(video["segments"] for video in written["videos"] if video["uri"].endswith("d.mp4"))
-    assert all(a["behaviour"] != b["behaviour"] for a, b in zip(of_d[:-1], of_d[1:], strict=True))
+    assert all(a["behaviour"] != b["behaviour"] for a, b in pairwise(of_d))
     profiled = sora("behaviour", "profile", "--root", root, "--json").json
     assert profiled["behaviours"] == ["rest", "behaviour_01"]
     assert len(list((tmp_path / "out").glob("*.png"))) == 4
