@@ -9,13 +9,15 @@ What it must not be used for: docs/behaviour.md.
 """
 
 import json
+import os
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from jobs import behaviour_text as text
 from jobs.shell import Answer, Job, main as shell_main
 from pipeline import runs, storage
-from pipeline.tasks.behaviour.config import ProfileConfig, SegmentConfig
+from pipeline.tasks.behaviour.config import AnomalyConfig, BinaryConfig, ProfileConfig, SegmentConfig
 
 
 def segment(job: Job[SegmentConfig]) -> int:
@@ -24,31 +26,18 @@ def segment(job: Job[SegmentConfig]) -> int:
     from pipeline.tasks.behaviour.segmentation import segment as run_segment
 
     config = job.config
-    root = storage.normalize(config.root)
     selection = {"segmentation": config.segmentation, "model": config.model, "where": config.where}
-    with runs.recorded(root, "behaviour segment", config, ds=job.ds, selection=selection) as record:
+    with runs.recorded(
+        storage.normalize(config.root), "behaviour segment", config, ds=job.ds, selection=selection
+    ) as record:
         done = run_segment(config, run_key=record.run_key, ds=job.ds, on_progress=job.console.on_progress)
         record.counts = {"videos": done.num_videos_added, "segments": done.num_added}
-    fitted, found = done.fitted, dict(done.fitted.found)
-    text = (
-        f"{fitted.segmentation} {fitted.digest}, model {fitted.model_version}, "
-        f"{'learned now' if done.is_new else 'learned before'}: {len(fitted.learned.behaviours)} behaviours; "
-        f"{done.num_videos_added} videos segmented, {done.num_added} segments added; "
-        f"{len(done.videos) - done.num_videos_added} videos were done before"
-    )
-    if "left_out" in found:
-        figures = found["left_out"]
-        lines = [(name, figures[name]) for name in ("figures", "unsmoothed", "baseline")]
-        rows = [f"{name:<12}accuracy {one['accuracy']:.3f}  " + _shown(one["f1"]) for name, one in lines]
-        text += "\n" + "\n".join([f"each of {figures['num_sources']} sources by the others:", *rows])
-    fields = {"segmentation": fitted.segmentation, "digest": fitted.digest, "kind": fitted.kind}
-    fields |= {"model_version": fitted.model_version, "is_new": done.is_new, "names": done.names, **found}
-    fields |= {"videos_added": done.num_videos_added, "segments_added": done.num_added}
-    fields |= {"already_done": len(done.videos) - done.num_videos_added, "run_key": record.run_key}
+    fields = {**done.to_json(), "run_key": record.run_key}
+    lines = text.segment_lines(fields)
     if config.output is not None:
         num_pictures = write_segments(config.output, done, max_pictures=config.max_pictures)
-        text += f"\nsegments.json and {num_pictures} of {len(done.videos)} timelines in {config.output}"
-    return job.give(Answer(fields, text))
+        lines.append(f"segments.json and {num_pictures} of {len(done.videos)} timelines in {config.output}")
+    return job.give(Answer(fields, "\n".join(lines)))
 
 
 def profile(job: Job[ProfileConfig]) -> int:
@@ -59,39 +48,71 @@ def profile(job: Job[ProfileConfig]) -> int:
     if job.config.output is not None:
         uri = storage.join(storage.normalize(job.config.output), "profile.json")
         storage.put(uri, json.dumps(fields, indent=1).encode())
-    lines = []
-    for name, group in fields["groups"].items():
-        lines.append(f"{name}: {group['videos']} videos, {group['total_s']:.1f} s")
-        lines += [f"  {'behaviour':<24}{'share':>8}{'bouts':>8}{'mean s':>9}"]
-        for behaviour, one in group["behaviours"].items():
-            lines.append(f"  {behaviour:<24}{one['share']:>8.1%}{one['bouts']:>8}{one['mean_bout_s']:>9.2f}")
-    if fields["without_segments"]:
-        lines.append(f"{fields['without_segments']} chosen videos have no segments: run `sora behaviour segment`")
-    return job.give(Answer(fields, "\n".join(lines)))
+    return job.give(Answer(fields, "\n".join(text.profile_lines(fields))))
 
 
-def _shown(figures: dict[str, float]) -> str:
-    return "  ".join(f"{name} {value:.3f}" for name, value in figures.items())
+def anomaly(job: Job[AnomalyConfig]) -> int:
+    """Score the test folder by what the normal folder shows."""
+    from jobs.behaviour_folders import give_vectors_for_anomalies, root_of
+    from pipeline.tasks.behaviour.anomalies import find_anomalies
+    from pipeline.tasks.behaviour.anomaly_files import anomalies_json, write_anomalies
+
+    config = job.config
+    with root_of(config) as root:
+        is_trained = give_vectors_for_anomalies(job, config, root)
+        selection = {"normal": config.normal, "test": config.test, "model": config.model}
+        with runs.recorded(root, "behaviour anomaly", config, ds=job.ds, selection=selection) as record:
+            num_workers, watch = os.cpu_count() or 1, job.console.on_progress
+            found = find_anomalies(config, root, num_workers=num_workers, on_progress=watch)
+            record.counts = {"normal_videos": len(found.normal.videos), "test_videos": len(found.test.videos)}
+    fields = {**anomalies_json(found), "trained": is_trained}
+    lines = text.anomaly_lines(fields)
+    if config.output is not None:
+        num_pictures = write_anomalies(config.output, found, max_pictures=config.max_pictures)
+        lines.append(f"anomalies.json, scores.csv and {num_pictures} timelines in {config.output}")
+    num_failed = len(found.test.without)
+    code = job.exit_code(num_failed, len(found.test.videos) + num_failed)
+    return job.give(Answer(fields, "\n".join(lines), code))
+
+
+def binary(job: Job[BinaryConfig]) -> int:
+    """Tell two behaviours of clips apart, whole sources left out."""
+    from jobs.behaviour_folders import give_vectors_for_clips
+    from pipeline.tasks.behaviour.binary import binary as run_binary
+
+    config = job.config
+    root = storage.normalize(config.root)
+    give_vectors_for_clips(job, config, root)
+    selection = {"videos": config.videos, "labels": config.labels, "model": config.model}
+    with runs.recorded(root, "behaviour binary", config, ds=job.ds, selection=selection) as record:
+        found = run_binary(root, config.model, config.videos, labels=config.labels, group_column=config.group_column)
+        num_judged = sum(found.num_clips.values())
+        record.counts = {"videos": num_judged, "folds": len(found.folds)}
+    fields = found.to_json()
+    code = job.exit_code(len(found.without), num_judged + len(found.without))
+    return job.give(Answer(fields, "\n".join(text.binary_lines(fields)), code))
 
 
 _COMMANDS: dict[str, tuple[type, Callable[[Job[Any]], int]]] = {
     "segment": (SegmentConfig, segment),
     "profile": (ProfileConfig, profile),
+    "anomaly": (AnomalyConfig, anomaly),
+    "binary": (BinaryConfig, binary),
 }
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command line of this job."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    if not arguments or arguments[0] not in _COMMANDS:
-        is_help = arguments[:1] in (["-h"], ["--help"])
-        print(
-            __doc__ if is_help else f"sora behaviour: one of {', '.join(_COMMANDS)}\n\n{__doc__}",
-            file=sys.stdout if is_help else sys.stderr,
-        )
-        return 0 if is_help else 2
-    config_type, run = _COMMANDS[arguments[0]]
-    return shell_main(f"behaviour {arguments[0]}", __doc__ or "", config_type, run, arguments[1:])
+    name = arguments[0] if arguments else ""
+    if name in ("-h", "--help"):
+        print(__doc__)
+        return 0
+    if name not in _COMMANDS:
+        print(f"sora behaviour: there is no {name!r}; one of {', '.join(_COMMANDS)}\n\n{__doc__}", file=sys.stderr)
+        return 2
+    config_type, run = _COMMANDS[name]
+    return shell_main(f"behaviour {name}", str(__doc__), config_type, run, arguments[1:])
 
 
 if __name__ == "__main__":

@@ -1,12 +1,12 @@
 """Seed -> normal footage of fixed cameras, test footage in which something else happens for a while, and the truth.
 
-normal   a patch passes from left to right or from right to left, at 0.7 to 1.3 times the usual speed
+normal   a patch passes along the camera's lane, from left to right or back, at 0.8 to 1.2 times the usual speed
 fast     it passes at 2.5 times its speed              crossing  it goes down instead, at its speed
 spin     it turns on the spot                          halt      it stands still
-stranger it wears another texture                      large     it is half as large again as any that is normal
+stranger it wears another texture                      large     it is larger by a quarter or more than is normal
 
-Cameras have their background and their passer-by's texture; colours and brightness of a stranger come from the same
-ranges. An anomaly begins and ends where the patch is: nothing but what is named changes.
+Cameras have their background, their lane and their passer-by's texture. A stranger has the mean colour of that camera's
+passers-by. An anomaly begins and ends where the patch is: nothing but what is named changes.
 """
 
 import csv
@@ -45,8 +45,10 @@ CAMERAS: tuple[tuple[Family, Palette], ...] = (
 )
 FRAME_RATE = 25
 NUM_FRAMES = 12 * FRAME_RATE
-RADIUS_PX = (13.0, 20.0)
+RADIUS_PX = (20.0, 24.0)
 LARGE_PX = (30.0, 33.0)
+LANES = (0.35, 0.45, 0.55, 0.65)  # of each camera, in parts of the height
+LANE_WIDTH = 0.04
 STEP_PX = 2.5  # a frame at speed 1, as synthetic_scene moves a patch
 
 
@@ -76,14 +78,14 @@ def render(
     normal, test, kind_of, rows, work = folder / "normal", folder / "test", {}, [], []
     for index in range(num_normal):
         camera = index % len(CAMERAS)
-        plan = [(_passing(textures[camera], np.random.default_rng([seed, 1, index])), num_frames)]
+        plan = [(_passing(textures[camera], camera, np.random.default_rng([seed, 1, index])), num_frames)]
         work.append((normal / f"camera{camera}-{index:03d}.mp4", plan))
     kinds = [kind for kind in (*KINDS, None) for _ in range(num_rounds)]
     for index, (kind, camera) in enumerate((kind, camera) for kind in kinds for camera in range(len(CAMERAS))):
         rng = np.random.default_rng([seed, 2, index])
         path = f"camera{camera}-{index:03d}.mp4"  # the name does not tell
         kind_of[path] = kind
-        plan = [(_passing(textures[camera], rng), num_frames)]
+        plan = [(_passing(textures[camera], camera, rng), num_frames)]
         if kind is not None:
             start, length = int(rng.integers(num_frames // 5, num_frames // 2)), int(rng.integers(60, 110))
             end = min(start + length, num_frames * 9 // 10)
@@ -99,17 +101,18 @@ def render(
     return Corpus(normal, test, folder / "truth.csv", kind_of)
 
 
-def _passing(textures: tuple[Floats, Floats], rng: np.random.Generator) -> Scene:
+def _passing(textures: tuple[Floats, Floats], camera: int, rng: np.random.Generator) -> Scene:
     motions: tuple[Motion, ...] = ("left_to_right", "right_to_left")
+    lane = LANES[camera] + float(rng.uniform(-LANE_WIDTH, LANE_WIDTH))
     return Scene(
         motion=motions[int(rng.integers(2))],
         background=textures[0],
         patch=textures[1],
         drift_px=(0.0, 0.0),
-        centre=(float(rng.random()), float(rng.random())),
+        centre=(lane, float(rng.random())),
         radius_px=float(rng.uniform(*RADIUS_PX)),
-        angle_rad=float(rng.uniform(-0.4, 0.4)),
-        speed=float(rng.uniform(0.7, 1.3)),
+        angle_rad=float(rng.uniform(-0.2, 0.2)),
+        speed=float(rng.uniform(0.8, 1.2)),
         noise_seed=int(rng.integers(2**32)),
     )
 
@@ -137,7 +140,8 @@ def _planted(
         odd = replace(odd, radius_px=float(rng.uniform(*LARGE_PX)))
     else:
         odd = replace(odd, patch=_strange(scene, camera, rng))
-    after = replace(scene, centre=_moved(odd, end - start).centre, noise_seed=scene.noise_seed + 2)
+    centre = (scene.centre[0], _moved(odd, end - start).centre[1])  # back on its lane
+    after = replace(scene, centre=centre, noise_seed=scene.noise_seed + 2)
     return [(scene, start), (odd, end - start), (after, num_frames - end)]
 
 

@@ -1,1 +1,110 @@
-"""How unlike normal footage a slice is."""
+"""How unlike normal footage a slice is: badly rebuilt, or far from every normal slice.
+
+normal slices --log recon_error---------------------------> mean, deviation -----------> z of the error
+              --vector, log motion, whitened, neighbours--> held-out distances' log ---> z of the distance
+Everything is fitted on normal footage alone.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.decomposition import PCA
+from sklearn.neighbors import NearestNeighbors
+
+from pipeline.errors import ConfigError
+from pipeline.tasks.behaviour.signal import log_scalars
+from pipeline.tasks.behaviour.video_slices import Floats, VideoSlices
+
+NUM_NEIGHBOURS = 5
+MAX_FOLDS = 5
+MAX_REFERENCE = 50_000  # normal slices that distances are taken to
+_KEPT_VARIANCE = 0.999  # directions that hold less are noise, and whitening would blow it up
+_LEAST_SLICES = 20
+_SEED = 0
+
+
+@dataclass(frozen=True)
+class SliceScores:
+    """Of each of N slices, float64 (N,), the higher the stranger.
+
+    Args:
+        recon_error: Standard deviations above the mean of the log reconstruction error of normal slices.
+        distance: The same of the log distance to normal slices.
+        score: Both together.
+    """
+
+    recon_error: Floats
+    distance: Floats
+    score: Floats
+
+
+class Normality:
+    """What normal footage looks like.
+
+    Args:
+        normal: Videos with nothing but normal footage.
+    Raises:
+        ConfigError: fewer than 20 slices.
+    """
+
+    def __init__(self, normal: Sequence[VideoSlices]):
+        features = [_features(video) for video in normal]
+        num_slices = sum(len(one) for one in features)
+        if num_slices < _LEAST_SLICES:
+            cure = "give more normal footage"
+            raise ConfigError("There is too little normal footage.", where="--normal", got=f"{num_slices} slices",
+                              expected=f"at least {_LEAST_SLICES}", cure=cure)  # fmt: skip
+        self._manifold = _Manifold(np.concatenate(features))
+        held_out = _held_out_distances(features)
+        self._distance = _spread(np.log(held_out))
+        self._error = _spread(log_scalars(normal)[:, 0])
+
+    def scores(self, video: VideoSlices) -> SliceScores:
+        """How unlike normal footage the slices of a video are.
+
+        The score is the length of the two z together, each counted only above 0: sqrt(max(z_e, 0)^2 + max(z_d, 0)^2).
+        """
+        error = (log_scalars([video])[:, 0] - self._error[0]) / self._error[1]
+        distance = (np.log(self._manifold.distances(_features(video))) - self._distance[0]) / self._distance[1]
+        return SliceScores(error, distance, np.hypot(np.maximum(error, 0), np.maximum(distance, 0)))
+
+
+class _Manifold:
+    """Normal slices in whitened coordinates."""
+
+    def __init__(self, features: Floats):
+        self._whitening = PCA(_KEPT_VARIANCE, whiten=True, svd_solver="full").fit(features)
+        sample = np.random.default_rng(_SEED).permutation(len(features))[:MAX_REFERENCE]
+        whitened = self._whitening.transform(features[sample])
+        self._neighbours = NearestNeighbors(n_neighbors=min(NUM_NEIGHBOURS, len(whitened))).fit(whitened)
+
+    def distances(self, features: Floats) -> Floats:
+        """Mean distance to the nearest normal slices: float64 (N,), above 0."""
+        distances, _ = self._neighbours.kneighbors(self._whitening.transform(features))
+        means: Floats = np.maximum(distances.mean(axis=1), np.finfo(np.float64).tiny)
+        return means
+
+
+def _features(video: VideoSlices) -> Floats:
+    """The vector and the log motion of each slice: float64 (N, D + 1)."""
+    return np.concatenate([video.vectors, log_scalars([video])[:, 1:]], axis=1)
+
+
+def _held_out_distances(features: Sequence[Floats]) -> Floats:
+    """Distances of normal slices to the others: those of videos, or of stretches of a single one, that were left out.
+
+    A slice's own video would make it look nearer than a new normal video is.
+    """
+    parts = list(features) if len(features) > 1 else np.array_split(features[0], MAX_FOLDS)
+    found = []
+    for fold in range(min(MAX_FOLDS, len(parts))):
+        others = np.concatenate([part for index, part in enumerate(parts) if index % MAX_FOLDS != fold])
+        found.append(_Manifold(others).distances(np.concatenate(parts[fold::MAX_FOLDS])))
+    return np.concatenate(found)
+
+
+def _spread(values: NDArray[np.float64]) -> tuple[float, float]:
+    deviation = float(values.std())
+    return float(values.mean()), deviation if deviation > 0 else 1.0

@@ -48,6 +48,15 @@ class Segmented:
     segments: Sequence[Sequence[Segment]]
     names: Mapping[str, str]
 
+    def to_json(self) -> dict[str, Any]:
+        """What was done, in plain values; the segments themselves apart."""
+        fitted = self.fitted
+        lineage = {"segmentation": fitted.segmentation, "digest": fitted.digest, "kind": fitted.kind}
+        lineage |= {"model_version": fitted.model_version}
+        counts = {"videos_added": self.num_videos_added, "segments_added": self.num_added}
+        counts |= {"already_done": len(self.videos) - self.num_videos_added}
+        return {**lineage, "is_new": self.is_new, "names": dict(self.names), **fitted.found, **counts}
+
 
 def segment(config: SegmentConfig, *, run_key: str, ds: date, on_progress: OnProgress = unwatched) -> Segmented:
     """Cut the chosen videos into behaviours; a second run adds only what is new.
