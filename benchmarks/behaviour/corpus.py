@@ -10,7 +10,7 @@ passers-by. An anomaly begins and ends where the patch is: nothing but what is n
 """
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -63,7 +63,13 @@ class Corpus:
 
 
 def render(
-    folder: Path, *, seed: int, num_normal: int = 24, num_rounds: int = 1, num_frames: int = NUM_FRAMES
+    folder: Path,
+    *,
+    seed: int,
+    num_normal: int = 24,
+    num_rounds: int = 1,
+    num_frames: int = NUM_FRAMES,
+    kinds: Sequence[Kind] = KINDS,
 ) -> Corpus:
     """Render normal and test footage.
 
@@ -73,6 +79,7 @@ def render(
         num_normal: Normal videos, dealt to the four cameras in turn.
         num_rounds: Test videos of each kind and camera; as many without an anomaly.
         num_frames: Of each video, at 25 a second; at least 100.
+        kinds: What is planted.
     """
     textures = [draw_textures(*camera, np.random.default_rng([seed, 0, i])) for i, camera in enumerate(CAMERAS)]
     normal, test, kind_of, rows, work = folder / "normal", folder / "test", {}, [], []
@@ -80,7 +87,7 @@ def render(
         camera = index % len(CAMERAS)
         plan = [(_passing(textures[camera], camera, np.random.default_rng([seed, 1, index])), num_frames)]
         work.append((normal / f"camera{camera}-{index:03d}.mp4", plan))
-    kinds = [kind for kind in (*KINDS, None) for _ in range(num_rounds)]
+    kinds = [kind for kind in (*kinds, None) for _ in range(num_rounds)]
     for index, (kind, camera) in enumerate((kind, camera) for kind in kinds for camera in range(len(CAMERAS))):
         rng = np.random.default_rng([seed, 2, index])
         path = f"camera{camera}-{index:03d}.mp4"  # the name does not tell
