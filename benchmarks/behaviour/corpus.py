@@ -3,10 +3,10 @@
 normal   a patch passes along the camera's lane, from left to right or back, at 0.8 to 1.2 times the usual speed
 fast     it passes at 2.5 times its speed              crossing  it goes down instead, at its speed
 spin     it turns on the spot                          halt      it stands still
-stranger it wears another texture                      large     it is larger by a quarter or more than is normal
+stranger it wears another pattern                      large     it is larger by a quarter or more than is normal
 
-Cameras have their background, their lane and their passer-by's texture. A stranger has the mean colour of that camera's
-passers-by. An anomaly begins and ends where the patch is: nothing but what is named changes.
+Cameras have their background, their lane and their passer-by's pattern and colours. A stranger wears others, and is as
+bright on average. An anomaly begins and ends where the patch is: nothing but what is named changes.
 """
 
 import csv
@@ -153,11 +153,18 @@ def _planted(
 
 
 def _strange(scene: Scene, camera: tuple[Family, Palette], rng: np.random.Generator) -> Floats:
-    """A patch of another family, as dark or bright as the camera's own passers-by: its mean colour is theirs."""
+    """A patch of another family and palette, exactly as bright on average as the camera's own passers-by."""
     family = [name for name in FAMILIES if name != camera[0]][int(rng.integers(len(FAMILIES) - 1))]
-    pair = draw_textures(family, camera[1], rng)
-    patch = min(pair, key=lambda one: abs(float(one.mean() - scene.patch.mean())))
-    return np.asarray(patch - patch.mean(axis=(0, 1)) + scene.patch.mean(axis=(0, 1)), dtype=np.float32)
+    pair = draw_textures(family, "cool" if camera[1] == "warm" else "warm", rng)
+    patch = min(pair, key=lambda one: abs(_luma(one) - _luma(scene.patch)))
+    for _ in range(20):  # clipping takes some of what is added
+        patch = np.clip(patch + (_luma(scene.patch) - _luma(patch)), 0, 255)
+    return np.asarray(patch, dtype=np.float32)
+
+
+def _luma(texture: Floats) -> float:
+    """Mean brightness in [0, 255], as video weighs the colours (BT.601)."""
+    return float((texture @ np.array([0.299, 0.587, 0.114])).mean())
 
 
 def _moved(scene: Scene, num_frames: int) -> Scene:

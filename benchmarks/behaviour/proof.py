@@ -27,6 +27,7 @@ from pipeline import storage
 from pipeline.tasks.behaviour.ground_truth import frame_auc, frame_labels, frame_scores, read_intervals
 
 LEAST_AUC = 0.95
+SIZE_PX = 48  # 1.8 times as fast as 64; the patch is some 17 px high
 SIGNALS = ("score", "distance_z", "recon_error_z", "motion")
 Floats = NDArray[np.float64]
 
@@ -51,7 +52,18 @@ def measured(folder: Path, *, seed: int, epochs: int) -> dict[str, Any]:
     corpus = render(folder / "corpus", seed=seed)
     started_s = time.monotonic()
     command = ["behaviour", "anomaly", "--normal", corpus.normal, "--test", corpus.test, "--root", folder / "root"]
-    command += ["--ground-truth", corpus.truth, "--train", "--epochs", epochs, "--output", folder / "out", "--json"]
+    command += [
+        "--ground-truth",
+        corpus.truth,
+        "--train",
+        "--epochs",
+        epochs,
+        "--size-px",
+        SIZE_PX,
+        "--output",
+        folder / "out",
+        "--json",
+    ]
     said = io.StringIO()
     with contextlib.redirect_stdout(said):
         code = cli.main([str(word) for word in command])
