@@ -8,7 +8,7 @@ from typing import Any
 from pipeline import storage
 from pipeline.tasks.behaviour.anomalies import Anomalies
 from pipeline.tasks.behaviour.segment_files import put_picture, short_name
-from pipeline.tasks.behaviour.timeline import Curve, timeline_figure
+from pipeline.tasks.behaviour.timeline import ALARM, Curve, timeline_figure
 
 _NUM_STRANGEST = 10
 _COLUMNS = ("uri", "start_s", "end_s", "score", "recon_error_z", "distance_z", "recon_error", "motion")
@@ -48,7 +48,8 @@ def write_anomalies(folder: str, found: Anomalies, *, max_pictures: int) -> int:
             Curve("recon_error, z", scores.recon_error),
             Curve("distance, z", scores.distance),
         ]
-        figure = timeline_figure(video, {"anomalous": truth} if truth else {}, curves, title=short_name(video.uri))
+        lanes = {"anomalous": truth} if truth else {}
+        figure = timeline_figure(video, lanes, curves, title=short_name(video.uri), colours=ALARM)
         put_picture(storage.join(folder, f"{short_name(video.uri).replace('/', '-')}-{video.video_id[:8]}.png"), figure)
     return len(shown)
 

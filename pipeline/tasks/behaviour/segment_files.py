@@ -36,7 +36,7 @@ def write_segments(folder: str, done: Segmented, *, max_pictures: int) -> int:
 
 def short_name(uri: str) -> str:
     """The last two parts of a uri."""
-    return "/".join(PurePosixPath(uri.partition("://")[2]).parts[-2:])
+    return "/".join([part for part in PurePosixPath(uri.partition("://")[2]).parts if part != "/"][-2:])
 
 
 def put_picture(uri: str, figure: Any) -> None:

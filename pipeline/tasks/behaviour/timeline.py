@@ -8,7 +8,8 @@ from pipeline.tasks.behaviour.segment import Segment
 from pipeline.tasks.behaviour.video_slices import Floats, VideoSlices
 
 # Okabe and Ito 2008: told apart with any colour vision. The yellow is left out: on white it cannot be seen.
-_COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")
+COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")
+ALARM = ("#D55E00",)
 _INK, _FAINT = "#333333", "#d9d9d9"
 _LANE_INCH, _CURVE_INCH, _REST_INCH = 0.34, 0.95, 0.9
 _LONGEST_NAME = 24
@@ -23,7 +24,12 @@ class Curve:
 
 
 def timeline_figure(
-    video: VideoSlices, lanes: Mapping[str, Sequence[tuple[float, float]]], curves: Sequence[Curve], *, title: str
+    video: VideoSlices,
+    lanes: Mapping[str, Sequence[tuple[float, float]]],
+    curves: Sequence[Curve],
+    *,
+    title: str,
+    colours: Sequence[str] = COLOURS,
 ) -> Any:
     """A matplotlib figure.
 
@@ -32,6 +38,7 @@ def timeline_figure(
         lanes: Stretches [start_s, end_s) by the name of their lane, from top to bottom.
         curves: From top to bottom; each has a scale of its own.
         title: Above it all.
+        colours: Of the lanes, in turn.
     """
     import matplotlib
 
@@ -43,9 +50,9 @@ def timeline_figure(
     axes = figure.subplots(len(heights), 1, sharex=True, squeeze=False, height_ratios=heights)[:, 0]
     figure.suptitle(title, x=0.01, ha="left", fontsize=11, color=_INK)
     if lanes:
-        _draw_lanes(axes[0], lanes)
-    for axis, curve, colour in zip(axes[bool(lanes) :], curves, _cycle(len(curves)), strict=True):
-        axis.stairs(curve.values, video.edges_s, color=colour, linewidth=1.3, baseline=None)
+        _draw_lanes(axes[0], lanes, colours)
+    for axis, curve in zip(axes[bool(lanes) :], curves, strict=True):
+        axis.stairs(curve.values, video.edges_s, color=_INK, linewidth=1.1, baseline=None)
         axis.set_ylabel(curve.name, fontsize=9, color=_INK, rotation=0, ha="right", va="center")
         axis.margins(y=0.12)
         axis.grid(axis="y", color=_FAINT, linewidth=0.6)
@@ -69,14 +76,11 @@ def lanes_of(segments: Sequence[Segment], behaviours: Sequence[str]) -> dict[str
     }
 
 
-def _draw_lanes(axis: Any, lanes: Mapping[str, Sequence[tuple[float, float]]]) -> None:
-    for place, (stretches, colour) in enumerate(zip(lanes.values(), _cycle(len(lanes)), strict=True)):
-        axis.axhline(place, color=_FAINT, linewidth=0.6)
-        axis.broken_barh([(start, end - start) for start, end in stretches], (place - 0.36, 0.72), color=colour)
+def _draw_lanes(axis: Any, lanes: Mapping[str, Sequence[tuple[float, float]]], colours: Sequence[str]) -> None:
+    for place, stretches in enumerate(lanes.values()):
+        axis.axhline(place, color=_FAINT, linewidth=0.6, zorder=0)
+        bars = [(start, end - start) for start, end in stretches]
+        axis.broken_barh(bars, (place - 0.36, 0.72), color=colours[place % len(colours)], linewidth=0, zorder=2)
     names = [name if len(name) <= _LONGEST_NAME else name[: _LONGEST_NAME - 1] + "…" for name in lanes]
     axis.set_yticks(range(len(lanes)), names)
     axis.set_ylim(len(lanes) - 0.4, -0.6)
-
-
-def _cycle(number: int) -> list[str]:
-    return [_COLOURS[index % len(_COLOURS)] for index in range(number)]
