@@ -56,14 +56,17 @@ def anomaly(job: Job[AnomalyConfig]) -> int:
     from jobs.behaviour_folders import give_vectors_for_anomalies, root_of
     from pipeline.tasks.behaviour.anomalies import find_anomalies
     from pipeline.tasks.behaviour.anomaly_files import anomalies_json, write_anomalies
+    from pipeline.tasks.behaviour.ground_truth import read_intervals
 
-    config = job.config
+    config, truth = job.config, None
+    if config.ground_truth is not None:  # before any long work
+        truth = read_intervals(config.ground_truth, corpus=storage.normalize(config.test))
     with root_of(config) as root:
         is_trained = give_vectors_for_anomalies(job, config, root)
         selection = {"normal": config.normal, "test": config.test, "model": config.model}
         with runs.recorded(root, "behaviour anomaly", config, ds=job.ds, selection=selection) as record:
             num_workers, watch = os.cpu_count() or 1, job.console.on_progress
-            found = find_anomalies(config, root, num_workers=num_workers, on_progress=watch)
+            found = find_anomalies(config, root, truth, num_workers=num_workers, on_progress=watch)
             record.counts = {"normal_videos": len(found.normal.videos), "test_videos": len(found.test.videos)}
     fields = {**anomalies_json(found), "trained": is_trained}
     lines = text.anomaly_lines(fields)
@@ -78,14 +81,15 @@ def anomaly(job: Job[AnomalyConfig]) -> int:
 def binary(job: Job[BinaryConfig]) -> int:
     """Tell two behaviours of clips apart, whole sources left out."""
     from jobs.behaviour_folders import give_vectors_for_clips
-    from pipeline.tasks.behaviour.binary import binary as run_binary
+    from pipeline.tasks.behaviour.binary import binary as run_binary, read_clips
 
     config = job.config
-    root = storage.normalize(config.root)
+    root, corpus = storage.normalize(config.root), storage.normalize(config.videos)
+    clips = read_clips(config.labels, corpus=corpus, group_column=config.group_column)  # before any long work
     give_vectors_for_clips(job, config, root)
     selection = {"videos": config.videos, "labels": config.labels, "model": config.model}
     with runs.recorded(root, "behaviour binary", config, ds=job.ds, selection=selection) as record:
-        found = run_binary(root, config.model, config.videos, labels=config.labels, group_column=config.group_column)
+        found = run_binary(root, config.model, corpus, clips)
         num_judged = sum(found.num_clips.values())
         record.counts = {"videos": num_judged, "folds": len(found.folds)}
     fields = found.to_json()

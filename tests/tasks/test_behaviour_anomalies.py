@@ -10,7 +10,8 @@ import pytest
 from benchmarks.behaviour.corpus import render
 from pipeline import storage
 from pipeline.errors import ConfigError
-from pipeline.tasks.behaviour.anomalies import frame_figures
+from pipeline.tasks.behaviour.anomalies import frame_figures, require_known
+from pipeline.tasks.behaviour.folder_slices import FolderSlices
 from pipeline.tasks.behaviour.frame_times import frame_times_s
 from pipeline.tasks.behaviour.ground_truth import frame_auc, frame_labels, frame_scores, read_intervals
 from pipeline.tasks.behaviour.normality import Normality
@@ -157,6 +158,7 @@ def test_intervals_are_half_open_and_of_one_video_together(tmp_path: Path) -> No
         (["--normal", "n", "--test", "n", "--train"], "share a folder"),
         (["--normal", "n", "--test", "t", "--train", "--epochs", 0], "--epochs"),
         (["--normal", "n", "--test", "t", "--root", "r"], "sora train"),
+        (["--normal", "n", "--test", "t", "--train", "--ground-truth", "gone.csv"], "ground truth cannot be read"),
         (["--normal", "n", "--test", "t", "--train"], "cannot be listed|is empty|no such"),
     ],
 )
@@ -167,6 +169,34 @@ def test_what_cannot_be_judged_is_refused(
     refused = sora("behaviour", "anomaly", *options)
     assert refused.code == 2
     assert any(part in refused.err for part in expected.split("|")), refused.err
+
+
+def test_a_ground_truth_of_other_files_is_refused() -> None:
+    """A typo would make anomalous frames normal ones."""
+    test = FolderSlices([], {"file:///t/a.mp4": "corrupt"})
+    require_known({"file:///t/a.mp4": [(0, 1)]}, test, "truth.csv")
+    with pytest.raises(ConfigError, match=r"file:///t/b\.mp4"):
+        require_known({"file:///t/a.mp4": [(0, 1)], "file:///t/b.mp4": [(0, 1)]}, test, "truth.csv")
+
+
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        (["path,label", "a.mp4,x", "b.mp4,y"], "no source"),
+        (["path,label,source", "a.mp4,x,1", "b.mp4,y,"], "b.mp4"),
+        (["path,label,source", "a.mp4,x,1", "b.mp4,x,2"], "not two behaviours"),
+        (["path,label,source", "a.mp4,x,1", "b.mp4,y,2", "c.mp4,z,3"], "not two behaviours"),
+        (["path,source", "a.mp4,1"], "label"),
+    ],
+)
+def test_labels_of_no_two_behaviours_are_refused_before_any_work(
+    tmp_path: Path, lines: list[str], expected: str, sora: Sora
+) -> None:
+    labels = tmp_path / "labels.csv"
+    labels.write_text("\n".join(lines))
+    refused = sora("behaviour", "binary", tmp_path, "--labels", labels, "--group-column", "source", "--root", tmp_path)
+    assert refused.code == 2
+    assert expected in refused.err
 
 
 @pytest.mark.parametrize("arguments", [[], ["dance"], ["--root", "x"]])
@@ -206,12 +236,6 @@ def test_two_folders_become_figures_and_what_is_no_video_a_reason(tmp_path: Path
 
     again = sora(*command, "--warn-failed-share", 1).json
     assert (again["frame_auc"], again["trained"]) == (found["frame_auc"], False)
-    typo = tmp_path / "typo.csv"
-    typo.write_text("path,start_frame,end_frame\nnowhere.mp4,1,5\n")
-    refused = sora(*command, "--ground-truth", typo)
-    assert refused.code == 2
-    assert "nowhere.mp4" in refused.err
-
     labels = tmp_path / "labels.csv"
     names = sorted(path.name for path in corpus.test.glob("camera*.mp4"))
     lines = [f"{name},{'odd' if corpus.kind_of[name] else 'usual'},film{i % 4}" for i, name in enumerate(names)]
@@ -222,6 +246,3 @@ def test_two_folders_become_figures_and_what_is_no_video_a_reason(tmp_path: Path
     assert 0 <= told.json["ci95"][0] <= told.json["accuracy"] <= told.json["ci95"][1] <= 1
     assert (len(told.json["folds"]), told.json["num_clips"]) == (4, {"odd": 4, "usual": 4})
     assert [Path(uri).name for uri in told.json["without"]] == ["cut.mp4"]
-    refused = sora(*clips, "--group-column", "film")
-    assert refused.code == 2
-    assert "--group-column" in refused.err

@@ -11,7 +11,7 @@ from pipeline.progress import OnProgress, unwatched
 from pipeline.tasks.behaviour.config import AnomalyConfig
 from pipeline.tasks.behaviour.folder_slices import FolderSlices, folder_slices
 from pipeline.tasks.behaviour.frame_times import frame_times_s
-from pipeline.tasks.behaviour.ground_truth import Intervals, frame_auc, frame_labels, frame_scores, read_intervals
+from pipeline.tasks.behaviour.ground_truth import Intervals, frame_auc, frame_labels, frame_scores
 from pipeline.tasks.behaviour.normality import Normality, SliceScores
 from pipeline.tasks.behaviour.video_slices import Floats, VideoSlices
 
@@ -52,25 +52,30 @@ class Anomalies:
 
 
 def find_anomalies(
-    config: AnomalyConfig, root: str, *, num_workers: int, on_progress: OnProgress = unwatched
+    config: AnomalyConfig,
+    root: str,
+    intervals: Intervals | None,
+    *,
+    num_workers: int,
+    on_progress: OnProgress = unwatched,
 ) -> Anomalies:
     """Score the slices of the test folder by what the normal folder shows.
 
     Args:
-        config: Folders, model, ground truth.
+        config: Folders and model.
         root: Normalized URI of the root that has the vectors.
+        intervals: Anomalous frames by uri; None: nothing is measured.
         num_workers: Videos decoded at once, to count their frames.
         on_progress: Told after every one of them.
     Raises:
-        ConfigError: too little normal footage, or a wrong ground truth.
+        ConfigError: too little normal footage, or intervals of files that are not there.
         CorpusError: not one video of a folder has vectors.
     """
     test_uri = storage.normalize(config.test)
-    intervals = read_intervals(config.ground_truth, corpus=test_uri) if config.ground_truth is not None else None
     normal = folder_slices(root, config.model, storage.normalize(config.normal))
     test = folder_slices(root, config.model, test_uri)
     if intervals is not None:
-        _require_known(intervals, test, str(config.ground_truth))
+        require_known(intervals, test, str(config.ground_truth))
     normality = Normality(normal.videos)
     scores = [normality.scores(video) for video in test.videos]
     if intervals is None:
@@ -124,7 +129,8 @@ def _stretches(video: VideoSlices, times_s: Floats, intervals: Sequence[tuple[in
     return [(float(ends_s[a]), float(ends_s[min(b, len(times_s))])) for a, b in intervals if a < len(times_s)]
 
 
-def _require_known(intervals: Intervals, test: FolderSlices, where: str) -> None:
+def require_known(intervals: Intervals, test: FolderSlices, where: str) -> None:
+    """Raise a ConfigError where an interval is of a file that is not in the test folder; `where` names the CSV."""
     known = {video.uri for video in test.videos} | set(test.without)
     unknown = sorted(set(intervals) - known)
     if unknown:

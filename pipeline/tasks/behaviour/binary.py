@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.model_selection import GroupKFold
 
-from pipeline import storage
 from pipeline.corpus import labels as labelling
 from pipeline.errors import ConfigError
 from pipeline.evaluate.intervals import grouped_interval
@@ -58,34 +57,57 @@ class Binary:
         return {**vars(self), "ci95": list(self.ci95), "folds": [vars(fold) for fold in self.folds]}
 
 
-def binary(root: str, model: str, videos: str, *, labels: str, group_column: str) -> Binary:
+@dataclass(frozen=True)
+class LabelledClip:
+    """What the CSV says of a clip."""
+
+    label: str
+    source: str
+
+
+def read_clips(labels: str, *, corpus: str, group_column: str) -> dict[str, LabelledClip]:
+    """The labelled clips, by uri.
+
+    Args:
+        labels: CSV with path,label,<group_column>.
+        corpus: Normalized URI of the folder that relative paths are relative to.
+        group_column: Names the source of each clip.
+    Raises:
+        ConfigError: the CSV cannot be read, has not exactly two labels, or names no source for a clip.
+    """
+    rows = {row.uri: row for row in labelling.read_csv(labels, corpus=corpus)}
+    clips = {uri: LabelledClip(row.label, row.attributes.get(group_column, "").strip()) for uri, row in rows.items()}
+    _require_two(labels, sorted({clip.label for clip in clips.values()}))
+    lacking = sorted(uri for uri, clip in clips.items() if not clip.source)
+    if lacking:
+        cure = f"fill the column {group_column}, or name another with --group-column"
+        got = f"{len(lacking)}, the first {lacking[0]}"
+        raise ConfigError("Clips have no source.", where=labels, got=got, cure=cure)
+    return clips
+
+
+def binary(root: str, model: str, corpus: str, clips: Mapping[str, LabelledClip]) -> Binary:
     """Judge the vectors of a cataloged and extracted folder on its clips' labels.
 
     Args:
         root: The root's URI, normalized.
         model: Whose vectors.
-        videos: The folder.
-        labels: CSV with path,label,<group_column>.
-        group_column: Names the source of each clip.
+        corpus: The folder, normalized.
+        clips: From read_clips.
     Raises:
-        ConfigError: there are not two labels, a clip has no source, or what is left without some source is too little.
+        ConfigError: what is left without some source is too little to learn from.
         CorpusError: not one video of the folder has vectors.
     """
-    corpus = storage.normalize(videos)
-    wanted = {label.uri: label for label in labelling.read_csv(labels, corpus=corpus)}
-    _require_two(labels, sorted({label.label for label in wanted.values()}))
-    lacking = sorted(uri for uri, label in wanted.items() if not label.attributes.get(group_column, "").strip())
-    if lacking:
-        cure = f"fill the column {group_column}, or name another with --group-column"
-        raise ConfigError("Clips have no source.", where=labels, got=f"{len(lacking)}: {lacking[0]}...", cure=cure)
     found = folder_slices(root, model, corpus)
-    judged = [video for video in found.videos if video.uri in wanted]
-    names = [wanted[video.uri].label for video in judged]
-    sources = [wanted[video.uri].attributes[group_column].strip() for video in judged]
-    without = {uri: found.without.get(uri, "not in the folder") for uri in wanted if uri not in {v.uri for v in judged}}
+    judged = [video for video in found.videos if video.uri in clips]
     if not judged:
-        raise ConfigError("No labelled clip has vectors.", where=labels, got=without, cure="check the paths")
+        cure = "check the paths: they are relative to the folder"
+        raise ConfigError("No labelled clip has vectors.", where=corpus, got=sorted(clips)[:3], cure=cure)
+    there = {video.uri for video in judged}
+    without = {uri: found.without.get(uri, "not in the folder") for uri in sorted(clips) if uri not in there}
     vectors = np.stack([video.vectors.mean(axis=0) for video in judged])
+    of_video = [clips[video.uri] for video in judged]
+    names, sources = [clip.label for clip in of_video], [clip.source for clip in of_video]
     return leave_sources_out(vectors, names, sources, without=without)
 
 
