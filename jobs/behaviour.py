@@ -27,9 +27,8 @@ def segment(job: Job[SegmentConfig]) -> int:
 
     config = job.config
     selection = {"segmentation": config.segmentation, "model": config.model, "where": config.where}
-    with runs.recorded(
-        storage.normalize(config.root), "behaviour segment", config, ds=job.ds, selection=selection
-    ) as record:
+    root = storage.normalize(config.root)
+    with runs.recorded(root, "behaviour segment", config, ds=job.ds, selection=selection) as record:
         done = run_segment(config, run_key=record.run_key, ds=job.ds, on_progress=job.console.on_progress)
         record.counts = {"videos": done.num_videos_added, "segments": done.num_added}
     fields = {**done.to_json(), "run_key": record.run_key}
@@ -65,16 +64,15 @@ def anomaly(job: Job[AnomalyConfig]) -> int:
         is_trained = give_vectors_for_anomalies(job, config, root)
         selection = {"normal": config.normal, "test": config.test, "model": config.model}
         with runs.recorded(root, "behaviour anomaly", config, ds=job.ds, selection=selection) as record:
-            num_workers, watch = os.cpu_count() or 1, job.console.on_progress
-            found = find_anomalies(config, root, truth, num_workers=num_workers, on_progress=watch)
+            workers = os.cpu_count() or 1
+            found = find_anomalies(config, root, truth, num_workers=workers, on_progress=job.console.on_progress)
             record.counts = {"normal_videos": len(found.normal.videos), "test_videos": len(found.test.videos)}
     fields = {**anomalies_json(found), "trained": is_trained}
     lines = text.anomaly_lines(fields)
     if config.output is not None:
         num_pictures = write_anomalies(config.output, found, max_pictures=config.max_pictures)
         lines.append(f"anomalies.json, scores.csv and {num_pictures} timelines in {config.output}")
-    num_failed = len(found.test.without)
-    code = job.exit_code(num_failed, len(found.test.videos) + num_failed)
+    code = job.exit_code(found.test.num_failed, len(found.test.videos) + found.test.num_failed)
     return job.give(Answer(fields, "\n".join(lines), code))
 
 
@@ -92,8 +90,8 @@ def binary(job: Job[BinaryConfig]) -> int:
         found = run_binary(root, config.model, corpus, clips)
         num_judged = sum(found.num_clips.values())
         record.counts = {"videos": num_judged, "folds": len(found.folds)}
-    fields = found.to_json()
-    code = job.exit_code(len(found.without), num_judged + len(found.without))
+    fields, num_failed = found.to_json(), len(found.without)
+    code = job.exit_code(num_failed, num_judged + num_failed)
     return job.give(Answer(fields, "\n".join(text.binary_lines(fields)), code))
 
 
@@ -115,8 +113,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if name not in _COMMANDS:
         print(f"sora behaviour: there is no {name!r}; one of {', '.join(_COMMANDS)}\n\n{__doc__}", file=sys.stderr)
         return 2
-    config_type, run = _COMMANDS[name]
-    return shell_main(f"behaviour {name}", str(__doc__), config_type, run, arguments[1:])
+    return shell_main(f"behaviour {name}", str(__doc__), *_COMMANDS[name], arguments[1:])
 
 
 if __name__ == "__main__":

@@ -10,10 +10,12 @@ import pytest
 
 from pipeline import storage, tables
 from pipeline.tasks.behaviour.changes import change_points
+from pipeline.tasks.behaviour.fitted import load
+from pipeline.tasks.behaviour.segment_rows import add_segments
 from pipeline.tasks.behaviour.video_slices import by_video
 from pipeline.tasks.slices import read_slices
 from tests.support.behaviours import bouts, planted_video
-from tests.support.planted import planted_root
+from tests.support.planted import DS, planted_root
 from tests.support.sora import Sora
 
 PLANTED = {
@@ -95,6 +97,28 @@ def test_the_users_names_are_kept_and_equal_ones_become_one(tmp_path: Path, root
     profiled = sora("behaviour", "profile", "--root", root, "--json").json
     assert profiled["behaviours"] == ["rest", "behaviour_01"]
     assert len(list((tmp_path / "out").glob("*.png"))) == 4
+
+
+def test_of_two_jobs_at_once_one_adds_a_video(root: str, sora: Sora) -> None:
+    done = sora("behaviour", "segment", "--root", root, "--json").json
+    fitted = load(root, "unsupervised", "1")
+    assert fitted is not None
+    assert fitted.digest == done["digest"]
+    found = [(video, fitted.learned.segments(video)) for video in by_video(read_slices(root))]
+    assert add_segments(root, fitted, found, run_key="late", ds=DS) == 0
+    assert tables.read(root, "segments").num_rows == done["segments_added"]
+
+
+@pytest.mark.parametrize("text", ["[]", "{", '{"behaviour_00": ""}', '{"behaviour_00": 1}'])
+def test_names_that_were_edited_to_no_names_are_refused(root: str, text: str, sora: Sora) -> None:
+    digest = sora("behaviour", "segment", "--root", root, "--json").json["digest"]
+    names = storage.join(root, "behaviours/unsupervised/1", f"names-{digest}.json")
+    storage.put(names, text.encode())
+    refused = sora("behaviour", "profile", "--root", root)
+    assert refused.code == 2
+    assert names in refused.err
+    storage.put(names, b'{"behaviour_00": "rest"}')
+    assert sora("behaviour", "profile", "--root", root, "--json").json["behaviours"][0] == "rest"
 
 
 def test_a_profile_counts_time_bouts_and_transitions_by_group(root: str, sora: Sora) -> None:

@@ -102,9 +102,24 @@ def save_names(root: str, fitted: Fitted, names: Mapping[str, str]) -> None:
 
 
 def load_names(root: str, fitted: Fitted) -> dict[str, str]:
-    """The user's names, by behaviour; those without one are left out."""
+    """The user's names, by behaviour; those without one are left out.
+
+    Raises:
+        ConfigError: somebody has edited the file, and it is no JSON object of names any more.
+    """
     uri = _names_uri(root, fitted)
-    return dict(json.loads(storage.read_bytes(uri))) if storage.exists(uri) else {}
+    if not storage.exists(uri):
+        return {}
+    text = storage.read_bytes(uri)
+    try:
+        names = json.loads(text)
+    except ValueError:
+        names = None
+    if not isinstance(names, dict) or not all(isinstance(name, str) and name for name in names.values()):
+        expected = '{"behaviour_00": "name", ...}'
+        cure = "mend the file, or delete it and give --names again"
+        raise ConfigError("The kept names cannot be read.", where=uri, got=text[:200], expected=expected, cure=cure)
+    return names
 
 
 def _names_uri(root: str, fitted: Fitted) -> str:

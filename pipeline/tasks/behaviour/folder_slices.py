@@ -9,6 +9,8 @@ from pipeline.errors import ConfigError, CorpusError, TableError
 from pipeline.tasks.behaviour.video_slices import VideoSlices, by_video
 from pipeline.tasks.slices import read_slices
 
+NO_VIDEO = "no video"
+
 
 @dataclass(frozen=True)
 class FolderSlices:
@@ -16,6 +18,11 @@ class FolderSlices:
 
     videos: list[VideoSlices]
     without: dict[str, str]
+
+    @property
+    def num_failed(self) -> int:
+        """Videos without vectors; what is no video is no failure."""
+        return sum(reason != NO_VIDEO for reason in self.without.values())
 
 
 def folder_slices(root: str, model: str, folder: str) -> FolderSlices:
@@ -51,4 +58,4 @@ def _objects(root: str, folder: str) -> dict[str, str]:
     )
     found |= {row["uri"]: row["error_class"] for row in failures if row["uri"] in found}
     ignored = tables.read(root, "ignored", ["uri"], below).to_pylist()
-    return {**{row["uri"]: "no video" for row in ignored}, **found}
+    return {**{row["uri"]: NO_VIDEO for row in ignored}, **found}

@@ -19,6 +19,7 @@ from pipeline.tasks.behaviour.video_slices import Floats, VideoSlices
 
 MAX_FOLDS = 5
 MAX_REFERENCE = 50_000  # normal slices that distances are taken to
+_MAX_HELD_OUT = 4_000  # of each fold, enough for a mean and a deviation
 # Of the largest variance of a direction; what varies less is noise, and whitening would blow it up. Many directions
 # matter: with those that hold 99.9 % of the variance alone, a spin on the spot was missed (docs/behaviour.md).
 _LEAST_VARIANCE = 1e-5
@@ -75,13 +76,12 @@ class _Manifold:
     """Normal slices in whitened coordinates: principal components, each divided by its deviation."""
 
     def __init__(self, features: Floats):
-        components = PCA(svd_solver="full").fit(features)
+        components = PCA(svd_solver="covariance_eigh").fit(features)
         variances = components.explained_variance_
         is_kept = variances > _LEAST_VARIANCE * max(float(variances[0]), np.finfo(np.float64).tiny)
         self._mean = components.mean_
         self._whitening = components.components_[is_kept].T / np.sqrt(variances[is_kept])  # (D + 1, kept)
-        sample = np.random.default_rng(_SEED).permutation(len(features))[:MAX_REFERENCE]
-        self._nearest = NearestNeighbors(n_neighbors=1).fit(self._whitened(features[sample]))
+        self._nearest = NearestNeighbors(n_neighbors=1).fit(self._whitened(_sampled(features, MAX_REFERENCE)))
 
     def distances(self, features: Floats) -> Floats:
         """Distance to the nearest normal slice: float64 (N,), above 0."""
@@ -108,8 +108,14 @@ def _held_out_distances(features: Sequence[Floats]) -> Floats:
     found = []
     for fold in range(min(MAX_FOLDS, len(parts))):
         others = np.concatenate([part for index, part in enumerate(parts) if index % MAX_FOLDS != fold])
-        found.append(_Manifold(others).distances(np.concatenate(parts[fold::MAX_FOLDS])))
+        found.append(_Manifold(others).distances(_sampled(np.concatenate(parts[fold::MAX_FOLDS]), _MAX_HELD_OUT)))
     return np.concatenate(found)
+
+
+def _sampled(features: Floats, most: int) -> Floats:
+    return (
+        features if len(features) <= most else features[np.random.default_rng(_SEED).permutation(len(features))[:most]]
+    )
 
 
 def _spread(values: NDArray[np.float64]) -> tuple[float, float]:
