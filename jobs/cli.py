@@ -15,6 +15,7 @@ COMMANDS = {
     "compare": "two evaluations side by side",
     "classify": "classes from vectors: train a head, predict, report",
     "promote": "make a model the champion, unless its evaluation speaks against it",
+    "behaviour": "behaviours of long videos: segments, profiles, anomalies, two classes",
     "quantize": "a model in eight bits out of another one, faster on CPUs",
     "nightly": "catalog, extract with the champion, sum up; safe to repeat",
     "sql": "query the tables with DuckDB",

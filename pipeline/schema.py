@@ -139,6 +139,25 @@ IGNORED = pa.schema(
     ]
 )
 
+SEGMENTS = pa.schema(
+    [
+        pa.field("video_id", pa.string(), nullable=False),
+        pa.field("uri", pa.string(), nullable=False),
+        pa.field("version", pa.string(), nullable=False),
+        pa.field("start_s", pa.float64(), nullable=False),
+        pa.field("end_s", pa.float64(), nullable=False),
+        pa.field("behaviour", pa.string(), nullable=False),  # behaviour_00... or a label
+        pa.field("confidence", pa.float32()),  # in [0, 1]
+        pa.field("kind", pa.string(), nullable=False),  # supervised | unsupervised
+        pa.field("segmentation", pa.string(), nullable=False),  # its name in the root
+        pa.field("segmentation_digest", pa.string(), nullable=False),  # 16 hex of what was fitted
+        pa.field("model_version", pa.string(), nullable=False),
+        pa.field("run_key", pa.string(), nullable=False),
+        pa.field("ds", pa.date32(), nullable=False),
+        pa.field("produced_at", _TIMESTAMP),
+    ]
+)
+
 TABLES: dict[str, pa.Schema] = {
     "videos": VIDEOS,
     "labels": LABELS,
@@ -147,8 +166,10 @@ TABLES: dict[str, pa.Schema] = {
     "runs": RUNS,
     "ignored": IGNORED,
     "predictions": PREDICTIONS,
+    "segments": SEGMENTS,
 }
-LATER = frozenset({"predictions"})  # roots of an earlier version lack them until a job that writes one makes it
+# Roots of an earlier version lack these, and have no row of them, until a job that writes one makes it.
+LATER = frozenset({"predictions", "segments"})
 PARTITIONS: dict[str, list[str]] = {"features": ["model_version", "ds"], "predictions": ["head", "head_version"]}
 # What may stand in a table only once; a commit drops what another writer put there first.
 # For features and predictions the unit is the video: all its rows are committed together or not at all.
@@ -159,11 +180,14 @@ KEYS: dict[str, tuple[str, ...]] = {
     "failures": ("video_id", "version", "stage", "attempts", "error_class"),
     "ignored": ("video_id", "version"),
     "predictions": ("video_id", "version", "head", "head_version"),
+    # As for features: all segments of a video under one segmentation, or none.
+    "segments": ("video_id", "version", "segmentation_digest", "model_version"),
 }
 SORT_KEYS: dict[str, tuple[str, ...]] = {
     "features": ("video_id", "start_s"),
     "videos": ("video_id",),
     "predictions": ("video_id", "level", "start_s"),
+    "segments": ("video_id", "start_s"),
 }
 MAX_MESSAGE_BYTES = 1024
 

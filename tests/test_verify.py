@@ -269,7 +269,9 @@ def test_a_file_with_fewer_rows_than_were_committed_is_named(root: str) -> None:
 
 @pytest.mark.parametrize("name", schema.TABLES)
 def test_the_files_of_every_table_are_looked_at(root: str, name: str) -> None:
-    row = {"labels": {"label": "x", "source": "s"}, "runs": {"run_key": "k", "job": "j", "status": "succeeded"}}
+    run, segment = {"run_key": "k", "job": "j", "status": "succeeded"}, {"start_s": 0.0, "end_s": 1.0, "behaviour": "x"}
+    segment |= {"kind": "supervised", "segmentation": "s", "segmentation_digest": "d", "model_version": "1"}
+    row = {"labels": {"label": "x", "source": "s"}, "runs": run, "segments": {**segment, "run_key": "k", "ds": DS}}
     row["predictions"] = predictions("a")[-1]
     if not tables.read(root, name).num_rows:
         tables.append_rows(root, name, [{**video("a", "ok"), **row.get(name, {})}])
