@@ -248,6 +248,14 @@ def test_no_more_slices_are_held_than_asked_for_and_one_video(root: str, batch_s
     assert all(set(pc.value_counts(part["video_id"]).field("counts").to_pylist()) == {SLICES} for part in parts)
 
 
+def test_files_without_a_pending_video_are_not_read(root: str) -> None:
+    run_predict(root)
+    planted_root(root, labelled_videos(2, first=NUM, noise=NOISE))
+    plan = plan_prediction(PredictConfig(root))
+    read = pending._files_of(root, plan.pending, plan.head).files
+    assert (len(read), sum(1 for _ in datafiles.files("features", plan.pending.features))) == (1, 2)
+
+
 def test_a_head_of_another_model_is_refused(root: str, sora: Sora) -> None:
     planted_root(root, labelled_videos(2), version="2")  # the new champion
     refused = sora("classify", "predict", "--root", root)

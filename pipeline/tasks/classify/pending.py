@@ -1,14 +1,16 @@
 """Which videos a head has not seen yet, and their slices, whole videos at a time in bounded memory.
 
-live videos with vectors, less `predictions` of the head --one pass over the files of `features`--> whole videos
+live videos with vectors, less `predictions` of the head --one pass over the files that hold them--> whole videos
 """
 
+import functools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.dataset as pads
 from deltalake import DeltaTable
 
 from pipeline import datafiles, storage, tables
@@ -83,16 +85,16 @@ def whole_videos(root: str, pending: Pending, head: Head, *, batch_slices: int) 
     Returns:
         Tables of video_id, version, uri, clip_id, clip_index, start_s, end_s, embedding.
     """
-    dataset = datafiles.dataset(root, "features", pending.features)
-    is_model = pc.field("model_version") == head.model_version
-    scanner = dataset.scanner(
+    if not pending.videos.num_rows:
+        return
+    wanted = _joined(pending.videos).combine_chunks()
+    scanner = _files_of(root, pending, head).scanner(
         _COLUMNS,
-        filter=is_model,
+        filter=pc.field("model_version") == head.model_version,
         batch_size=min(_ROWS_A_READ, batch_slices),
         batch_readahead=1,
-        fragment_readahead=_FILES_AT_ONCE,
+        fragment_readahead=1,
     )
-    wanted = _joined(pending.videos).combine_chunks()
     held = scanner.projected_schema.empty_table()
     for batch in scanner.to_batches():
         rows = pa.Table.from_batches([batch])
@@ -105,6 +107,22 @@ def whole_videos(root: str, pending: Pending, head: Head, *, batch_slices: int) 
     assert not rest.num_rows, f"{rest.num_rows} slices of videos that were whole when they were counted"
     if whole.num_rows:
         yield whole
+
+
+def _files_of(root: str, pending: Pending, head: Head) -> pads.Dataset:
+    """The files of `features` that hold pending videos: of a night with few new ones, few; only ids are read for it."""
+    dataset = datafiles.dataset(root, "features", pending.features)
+    is_wanted = pc.field("video_id").isin(pending.videos["video_id"].unique())
+    fragments = [
+        one
+        for one in dataset.get_fragments(filter=pc.field("model_version") == head.model_version)
+        if storage.retried(functools.partial(_has, one, is_wanted))
+    ]
+    return pads.FileSystemDataset(fragments, dataset.schema, dataset.format, dataset.filesystem)
+
+
+def _has(fragment: pads.Fragment, where: pc.Expression) -> bool:
+    return bool(fragment.count_rows(filter=where))
 
 
 def _joined(rows: pa.Table) -> pa.ChunkedArray:
