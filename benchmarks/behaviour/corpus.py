@@ -71,7 +71,7 @@ def render(
     num_frames: int = NUM_FRAMES,
     kinds: Sequence[Kind] = KINDS,
 ) -> Corpus:
-    """Render normal and test footage.
+    """Render normal and test footage; what is there already is not rendered again.
 
     Args:
         folder: Gets normal/, test/ and truth.csv with path,start_frame,end_frame, half-open.
@@ -99,10 +99,10 @@ def render(
             plan = _planted(plan[0][0], kind, CAMERAS[camera], start, end, num_frames, rng)
             rows.append((path, start, end))
         work.append((test / path, plan))
-    normal.mkdir(parents=True)
-    test.mkdir()
+    normal.mkdir(parents=True, exist_ok=True)
+    test.mkdir(exist_ok=True)
     with ThreadPoolExecutor() as pool:
-        list(pool.map(lambda one: _encode(*one), work))
+        list(pool.map(lambda one: _encode(*one), [one for one in work if not one[0].exists()]))
     with (folder / "truth.csv").open("w", newline="") as sink:
         csv.writer(sink).writerows([("path", "start_frame", "end_frame"), *rows])
     return Corpus(normal, test, folder / "truth.csv", kind_of)

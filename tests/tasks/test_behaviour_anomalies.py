@@ -69,6 +69,22 @@ def test_normality_of_few_videos_is_learned(tmp_path: Path, num_videos: int) -> 
     assert scores.score[10:].min() > scores.score[:10].max()
 
 
+@pytest.mark.parametrize("num_copies", [2, 5])
+def test_copies_among_normal_videos_make_nothing_else_strange(tmp_path: Path, num_copies: int) -> None:
+    normal = video_slices(tmp_path, "normal", NORMAL * 5)
+    copies = [VideoSlices(**{**vars(normal[0]), "video_id": f"copy{index}"}) for index in range(num_copies)]
+    scores = Normality([*normal, *copies]).scores(video_slices(tmp_path, "test", [bouts((0, 10), (3, 10))])[0])
+    assert scores.score[10:].min() > scores.score[:10].max() + 2
+    assert np.median(scores.score[:10]) < 2
+
+
+def test_footage_that_never_varies_is_normal_too(tmp_path: Path) -> None:
+    still = video_slices(tmp_path, "normal", [bouts((0, 30))])[0]
+    frozen = {name: np.repeat(getattr(still, name)[:1], 30, axis=0) for name in ("vectors", "recon_error", "motion")}
+    normality = Normality([VideoSlices(**{**vars(still), **frozen})] * 3)
+    assert np.isfinite(normality.scores(still).score).all()
+
+
 def test_too_little_normal_footage_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="too little normal footage"):
         Normality(video_slices(tmp_path, "normal", [bouts((0, 5))]))

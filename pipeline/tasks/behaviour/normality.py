@@ -1,6 +1,6 @@
 """How unlike normal footage a slice is: badly rebuilt, or far from every normal slice.
 
-normal slices --log recon_error---------------------------> mean, deviation -----------> z of the error
+normal slices --log recon_error---------------------------> median, deviation ---------> z of the error
               --vector, log motion, whitened, nearest-----> held-out distances' log ---> z of the distance
 Everything is fitted on normal footage alone.
 """
@@ -23,7 +23,10 @@ _MAX_HELD_OUT = 4_000  # of each fold, enough for a mean and a deviation
 # Of the largest variance of a direction; what varies less is noise, and whitening would blow it up. Many directions
 # matter: with those that hold 99.9 % of the variance alone, a spin on the spot was missed (docs/behaviour.md).
 _LEAST_VARIANCE = 1e-5
+_NOTHING = 1e-12  # a variance: where normal footage does not vary at all
+_NEAR = 1e-3  # in deviations: nearer is the same, and its logarithm would say more than it knows
 _LEAST_SLICES = 20
+_ONE_DEVIATION = 0.841345  # share of a normal distribution below mean + deviation
 _SEED = 0
 
 
@@ -32,7 +35,7 @@ class SliceScores:
     """Of each of N slices, float64 (N,), the higher the stranger.
 
     Args:
-        recon_error: Standard deviations above the mean of the log reconstruction error of normal slices.
+        recon_error: Deviations above the median of the log reconstruction error of normal slices.
         distance: The same of the log distance to normal slices.
         score: Both together.
     """
@@ -78,15 +81,16 @@ class _Manifold:
     def __init__(self, features: Floats):
         components = PCA(svd_solver="covariance_eigh").fit(features)
         variances = components.explained_variance_
-        is_kept = variances > _LEAST_VARIANCE * max(float(variances[0]), np.finfo(np.float64).tiny)
+        is_kept = variances > _LEAST_VARIANCE * variances[0]
+        is_kept[0] = True  # of footage that never varies too
         self._mean = components.mean_
-        self._whitening = components.components_[is_kept].T / np.sqrt(variances[is_kept])  # (D + 1, kept)
+        self._whitening = components.components_[is_kept].T / np.sqrt(np.maximum(variances[is_kept], _NOTHING))
         self._nearest = NearestNeighbors(n_neighbors=1).fit(self._whitened(_sampled(features, MAX_REFERENCE)))
 
     def distances(self, features: Floats) -> Floats:
-        """Distance to the nearest normal slice: float64 (N,), above 0."""
+        """Distance to the nearest normal slice, at least _NEAR: float64 (N,)."""
         distances, _ = self._nearest.kneighbors(self._whitened(features))
-        nearest: Floats = np.maximum(distances[:, 0], np.finfo(np.float64).tiny)
+        nearest: Floats = np.maximum(distances[:, 0], _NEAR)
         return nearest
 
     def _whitened(self, features: Floats) -> Floats:
@@ -119,5 +123,9 @@ def _sampled(features: Floats, most: int) -> Floats:
 
 
 def _spread(values: NDArray[np.float64]) -> tuple[float, float]:
-    deviation = float(values.std())
-    return float(values.mean()), deviation if deviation > 0 else 1.0
+    """The median, and how far above it the 84th percentile lies: mean and deviation of a normal distribution.
+
+    Copies among the normal videos lie at no distance at all; mean and deviation would follow them.
+    """
+    median, upper = np.quantile(values, [0.5, _ONE_DEVIATION])
+    return float(median), float(upper - median) if upper > median else 1.0
