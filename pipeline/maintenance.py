@@ -63,7 +63,7 @@ def maintain(
     keep_hours: int,
     target_bytes: int,
     on_progress: OnProgress = unwatched,
-    names: Iterable[str] = schema.TABLES,
+    names: Iterable[str] | None = None,
 ) -> Iterator[Upkeep]:
     """Compact, vacuum and checkpoint tables, one after the other.
 
@@ -72,7 +72,7 @@ def maintain(
         keep_hours: Age from which files that no commit names are removed, in [1, 168].
         target_bytes: Size that compacted files come close to and never pass, in [1, 512] MiB.
         on_progress: Told after every group of files.
-        names: The tables; all of them unless told.
+        names: The tables; None: all that are there.
     Returns:
         What was done to each table, as it is done.
     Raises:
@@ -82,7 +82,8 @@ def maintain(
     """
     _check_range("--keep-hours", keep_hours, MIN_KEEP_HOURS, MAX_KEEP_HOURS, "younger files may be a running job's")
     _check_range("--target-mb", target_bytes / 2**20, 1, MAX_TARGET_BYTES / 2**20, "a file must fit into memory")
-    return (_maintain(root, name, keep_hours, target_bytes, on_progress) for name in names)
+    wanted = tables.open_there(root) if names is None else names
+    return (_maintain(root, name, keep_hours, target_bytes, on_progress) for name in wanted)
 
 
 def plan_groups(name: str, files: Sequence[DataFile], target_bytes: int) -> list[list[DataFile]]:

@@ -115,6 +115,21 @@ IGNORED = pa.schema(
     ]
 )
 
+SEARCH_INDEX = pa.schema(
+    [
+        pa.field("clip_id", pa.string(), nullable=False),
+        pa.field("video_id", pa.string(), nullable=False),
+        pa.field("version", pa.string(), nullable=False),
+        pa.field("start_s", pa.float64(), nullable=False),
+        pa.field("end_s", pa.float64(), nullable=False),
+        pa.field("cell", pa.int32(), nullable=False),  # the nearest centroid
+        pa.field("code", pa.list_(pa.field("element", pa.int8())), nullable=False),  # the vector's direction
+        pa.field("model_version", pa.string(), nullable=False),
+        pa.field("index_key", pa.string(), nullable=False),  # which centroids
+        pa.field("shard", pa.int32(), nullable=False),  # a group of neighbouring cells: what is read at once
+    ]
+)
+
 TABLES: dict[str, pa.Schema] = {
     "videos": VIDEOS,
     "labels": LABELS,
@@ -122,8 +137,13 @@ TABLES: dict[str, pa.Schema] = {
     "failures": FAILURES,
     "runs": RUNS,
     "ignored": IGNORED,
+    "search_index": SEARCH_INDEX,
 }
-PARTITIONS: dict[str, list[str]] = {"features": ["model_version", "ds"]}
+LATER = frozenset({"search_index"})  # roots of an earlier version lack them until a job that writes one makes it
+PARTITIONS: dict[str, list[str]] = {
+    "features": ["model_version", "ds"],
+    "search_index": ["model_version", "index_key", "shard"],
+}
 # What may stand in a table only once; a commit drops what another writer put there first.
 # For features the unit is the video: all its slices are committed together or not at all.
 KEYS: dict[str, tuple[str, ...]] = {
@@ -132,8 +152,15 @@ KEYS: dict[str, tuple[str, ...]] = {
     # With the class: of two jobs at once one may lose its decoder and the other find the video cut short.
     "failures": ("video_id", "version", "stage", "attempts", "error_class"),
     "ignored": ("video_id", "version"),
+    "search_index": ("video_id", "version", "model_version", "index_key"),
 }
-SORT_KEYS: dict[str, tuple[str, ...]] = {"features": ("video_id", "start_s"), "videos": ("video_id",)}
+SORT_KEYS: dict[str, tuple[str, ...]] = {
+    "features": ("video_id", "start_s"),
+    "videos": ("video_id",),
+    "search_index": ("cell", "clip_id"),
+}
+# Rows of a Parquet row group, where smaller ones than Arrow's million let readers skip most of a file.
+ROW_GROUP_ROWS: dict[str, int] = {"search_index": 16_384}
 MAX_MESSAGE_BYTES = 1024
 
 

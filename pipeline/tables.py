@@ -8,7 +8,7 @@ Two writers that commit at once carry the same n + 1: one wins, the other loads 
 
 import functools
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -50,6 +50,22 @@ def open_table(root: str, name: str) -> DeltaTable:
     except TableNotFoundError as e:
         cure = f"run `sora catalog CORPUS --root {root}` first, or check the root's spelling"
         raise TableError(f"The root has no table `{name}`.", where=uri, cure=cure) from e
+
+
+def open_there(root: str, names: Iterable[str] = schema.TABLES) -> dict[str, DeltaTable]:
+    """The newest state of each table, in the given order, less those of schema.LATER that an older root lacks.
+
+    Raises:
+        TableError: the root lacks a table that every root has.
+    """
+    states: dict[str, DeltaTable] = {}
+    for name in names:
+        try:
+            states[name] = open_table(root, name)
+        except TableError:
+            if name not in schema.LATER:
+                raise
+    return states
 
 
 def read(root: str, name: str, columns: Sequence[str] | None = None, where: pc.Expression | None = None) -> pa.Table:

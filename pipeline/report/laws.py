@@ -44,7 +44,8 @@ class Law:
 _AGAIN = "`sora rollback --root {root} --run RUN_KEY` with the run named, then `sora extract --root {root}`"
 _WITHOUT = (
     "drop it from the log (`DeltaTable(TABLE).repair()` of the deltalake package) and make its rows again: `sora "
-    "catalog` for videos, labels and ignored, `sora extract` for features and failures; rows of runs are history only"
+    "catalog` for videos, labels and ignored, `sora extract` for features and failures, `sora index` for search_index; "
+    "rows of runs are history only"
 )
 
 FILE_LAWS = (

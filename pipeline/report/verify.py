@@ -22,7 +22,7 @@ from pipeline.report.laws import FILE_LAWS, LAWS, PREPARED, Law
 
 # A job commits to `failures` before `videos` (catalog) and to both before `features`; opened the other way round, a
 # job that runs meanwhile looks unfinished, never broken.
-_OPENED = ("features", "videos", "failures", "labels", "runs", "ignored")
+_OPENED = ("search_index", "features", "videos", "failures", "labels", "runs", "ignored")
 _KEY_TABLES = frozenset({"features", "videos", "failures"})
 _MAX_EXAMPLES = 20
 _FOOTER_BYTES = 64 << 10  # nearly every footer is smaller: one read a file
@@ -86,9 +86,9 @@ def verify(
     """
     root = storage.normalize(root)
     reference = _resolve(root, model)
-    states = {name: tables.open_table(root, name) for name in _OPENED}
+    states = tables.open_there(root, _OPENED)
     files = {name: list(datafiles.files(name, state)) for name, state in states.items()}
-    breaches = [breach for name in _OPENED for breach in _file_breaches(root, name, files[name], fast, on_progress)]
+    breaches = [breach for name in states for breach in _file_breaches(root, name, files[name], fast, on_progress)]
     damaged = frozenset(breach.table for breach in breaches)
     findings = [_file_finding(law, [breach for breach in breaches if breach.law == law.name]) for law in FILE_LAWS]
     checked = [law for law in LAWS if not law.needs & damaged]

@@ -8,15 +8,19 @@ from pipeline.errors import ConfigError
 
 
 def connect(root: str) -> duckdb.DuckDBPyConnection:
-    """A DuckDB connection in which every table of the root is a view of its newest state.
+    """A DuckDB connection in which every table is a view of its newest state in the root.
+
+    Tables of schema.LATER that an older root lacks are empty.
 
     Raises:
         TableError: the root has no tables.
     """
     root = storage.normalize(root)
     connection = duckdb.connect()
-    for name in schema.TABLES:
-        connection.register(name, datafiles.dataset(root, name, tables.open_table(root, name)))
+    states = tables.open_there(root)
+    for name, columns in schema.TABLES.items():
+        rows = datafiles.dataset(root, name, states[name]) if name in states else columns.empty_table()
+        connection.register(name, rows)
     return connection
 
 
@@ -25,7 +29,7 @@ def sql(root: str, query: str) -> pa.Table:
 
     Args:
         root: The root's URI.
-        query: Any SELECT over videos, labels, features, failures, runs, ignored.
+        query: Any SELECT over the tables of schema.TABLES.
     Raises:
         ConfigError: DuckDB refuses the query; its own message says where.
         TableError: the root has no tables.
