@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from pipeline import datafiles, registry, schema, storage, tables
+from pipeline import registry, schema, storage, tables
 
 MODEL_VERSION, MODEL_DIGEST, SAMPLING_DIGEST = "1", "d" * 32, "9f86d081884c7d65"
 DIM, LATENT_DIM = 64, 24

@@ -20,6 +20,7 @@ _ROWS_A_SHARD = 32_768  # of 64 numbers: 2 MB of codes, what is read and kept at
 _ROUNDS = 12
 _BLOCK_ROWS = 16_384
 CODE_MAX = 127
+TINY = np.float32(np.finfo(np.float32).tiny)
 
 
 def num_cells(num_rows: int) -> int:
@@ -36,7 +37,8 @@ def num_shards(num_rows: int) -> int:
 def unit(vectors: NDArray[np.floating]) -> Floats:
     """Vectors of length 1, float32 (N, D); a vector of length 0 stays, and is like nothing."""
     vectors = vectors.astype(np.float32, copy=False)
-    return vectors / np.maximum(lengths(vectors), np.finfo(np.float32).tiny)[:, None]
+    directions = vectors / np.maximum(lengths(vectors), TINY)[:, None]
+    return directions.astype(np.float32, copy=False)
 
 
 def lengths(vectors: Floats) -> Floats:

@@ -17,7 +17,7 @@ from pipeline.decode.records import Clip
 from pipeline.decode.sampling import SamplingConfig
 from pipeline.decode.sandbox import Sandbox
 from pipeline.errors import DecodeError
-from pipeline.features.engine import BATCH_CLIPS, Encoded
+from pipeline.features.engine import BATCH_CLIPS
 from pipeline.features.engine_choice import choose_engine
 from pipeline.model.checkpoint import load_checkpoint
 

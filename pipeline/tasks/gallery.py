@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from pipeline import tables
 from pipeline.tasks.slices import chosen_videos
 
+IDS = ("video_id", "version")  # what names a video; read as dictionaries, since its slices follow each other
+
 
 @dataclass(frozen=True)
 class Gallery:
@@ -39,20 +41,15 @@ class Gallery:
         """The same, less the videos that are not among the given ones, bool (V,)."""
         return Gallery(self.videos, self.is_wanted & numbers)
 
-    def numbers(self, video_ids: pa.Array, versions: pa.Array) -> NDArray[np.int32]:
+    def numbers(self, video_ids: pa.ChunkedArray, versions: pa.ChunkedArray) -> NDArray[np.int32]:
         """The number of each row's video, int32 (N,); -1 for videos that are gone and versions that are not live."""
-        if not len(self.videos) or not len(video_ids):
+        if not self.videos.num_rows or not len(video_ids):
             return np.full(len(video_ids), -1, np.int32)
         found = _places(video_ids, self.videos["video_id"])
         live_versions = pc.unique(self.videos["version"])
         version_of_video = _places(self.videos["version"], live_versions)
         is_live = (found >= 0) & (version_of_video[found] == _places(versions, live_versions))
         return np.where(is_live, found, -1).astype(np.int32)
-
-    def wanted_numbers(self, video_ids: pa.Array, versions: pa.Array) -> NDArray[np.int32]:
-        """The same, and -1 for videos that are not wanted."""
-        numbers = self.numbers(video_ids, versions)
-        return np.where((numbers >= 0) & self.is_wanted[numbers], numbers, np.int32(-1)).astype(np.int32)
 
 
 def read_gallery(root: str, where: str | None = None) -> Gallery:
@@ -75,10 +72,12 @@ def read_gallery(root: str, where: str | None = None) -> Gallery:
 
 
 def _places(values: pa.Array | pa.ChunkedArray, among: pa.Array | pa.ChunkedArray) -> NDArray[np.int32]:
-    """Where each value stands in `among`, int32 (N,); -1: nowhere. Dictionaries are looked up a distinct value at once."""
+    """Where each value stands in `among`, int32 (N,); -1: nowhere. Of a dictionary, only distinct values are looked up."""
     if isinstance(values, pa.ChunkedArray):
         values = values.combine_chunks()
     if pa.types.is_dictionary(values.type):
-        return _places(values.dictionary, among)[np.asarray(values.indices)]
+        distinct = _places(values.dictionary, among)
+        repeated: NDArray[np.int32] = distinct[np.asarray(values.indices)]
+        return repeated
     places = pc.index_in(values, value_set=among)
     return np.asarray(pc.fill_null(places, -1), np.int32)

@@ -4,7 +4,8 @@ query --centroids--> nearest cells --their shards of `search_index`--> codes --p
 """
 
 from collections import OrderedDict
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
@@ -12,17 +13,19 @@ import pyarrow.compute as pc
 import pyarrow.dataset as pads
 from deltalake import DeltaTable
 from numpy.typing import NDArray
+from threadpoolctl import ThreadpoolController
 
 from pipeline import datafiles, schema, storage, tables
 from pipeline.registry import ModelReference
 from pipeline.tasks import index_layout
 from pipeline.tasks.ann import lengths
-from pipeline.tasks.exact import DICTIONARY
-from pipeline.tasks.gallery import Gallery
+from pipeline.tasks.gallery import IDS, Gallery
 from pipeline.tasks.index_layout import Layout, State
-from pipeline.tasks.ranking import ROWS, Hits, best_rows, no_hits
+from pipeline.tasks.ranking import ROWS, Hits, Ranked, no_rows
 
 CACHE_BYTES = 512 << 20  # about 4 million rows of 64 numbers
+_COVERED_ROWS = 1_000_000  # ids looked up at once: each look-up goes through the whole catalog
+_THREADS = ThreadpoolController()
 _COLUMNS = [*ROWS.names, "video_id", "version", "cell", "code"]
 
 
@@ -89,25 +92,26 @@ class Index:
             num_probes: Cells to look at for each query.
             is_wanted: bool (V,), which of the gallery's videos may be found.
         """
-        best = no_hits()
         cells = nearest_cells_of(queries, self.layout.centroids, num_probes)
-        for number in np.unique(self.layout.shards[cells]).tolist():
-            shard = self._shard(number)
-            wanted = cells[self.layout.shards[cells] == number]
-            places = np.concatenate([np.arange(shard.starts[cell], shard.starts[cell + 1]) for cell in wanted])
-            videos = shard.videos[places]
-            places = places[(videos >= 0) & is_wanted[videos]]
-            similarity, videos = _similarities(shard, places, queries), shard.videos[places]
-            chosen = best_rows(similarity, videos, k, max_per_video)
-            rows = shard.rows.take(pa.array(places[chosen]))
-            best = best.with_others(Hits(similarity[chosen], videos[chosen], rows))
-        return best.best(k, max_per_video)
+        shards: list[Shard] = []
+        firsts: list[int] = []
+        parts = [no_rows()]
+        with _THREADS.limit(limits=1):
+            for number in np.unique(self.layout.shards[cells]).tolist():
+                shard = self._shard(number)
+                found = _looked_at(shard, cells[self.layout.shards[cells] == number], queries, is_wanted)
+                firsts.append(sum(len(one.videos) for one in shards))
+                shards.append(shard)
+                parts.append(replace(found, numbers=found.numbers + firsts[-1]))
+        similarity, videos, numbers = (np.concatenate(columns) for columns in zip(*map(_columns, parts), strict=True))
+        best = Ranked(similarity, videos, numbers).best(k, max_per_video)
+        return Hits(best.similarity, best.videos, _rows_at(shards, firsts, best.numbers))
 
     def covered(self) -> NDArray[np.bool_]:
         """Which of the gallery's videos have rows here, bool (V,)."""
         there = np.zeros(len(self._gallery.videos), np.bool_)
-        for batch in self._dataset.to_batches(columns=list(DICTIONARY)):
-            numbers = self._gallery.numbers(batch["video_id"], batch["version"])
+        for batch in self._dataset.to_batches(columns=list(IDS), batch_size=_COVERED_ROWS):
+            numbers = self._gallery.numbers(_chunked(batch["video_id"]), _chunked(batch["version"]))
             there[numbers[numbers >= 0]] = True
         return there
 
@@ -128,9 +132,9 @@ class Index:
         cells = np.asarray(rows["cell"])
         return Shard(
             rows.select(ROWS.names),
-            self._gallery.numbers(rows["video_id"].combine_chunks(), rows["version"].combine_chunks()),
+            self._gallery.numbers(rows["video_id"], rows["version"]),
             codes,
-            lengths(codes.astype(np.float32)),
+            np.maximum(lengths(codes.astype(np.float32)), 1),  # a vector of length 0 is like nothing
             np.searchsorted(cells, np.arange(len(self.layout.centroids) + 1)),
         )
 
@@ -155,7 +159,7 @@ def open_index(root: str, model: ModelReference, gallery: Gallery) -> tuple[Inde
 
 def rows_of(root: str, table: DeltaTable, model: ModelReference, index_key: str) -> pads.Dataset:
     """The rows of one index."""
-    dataset = datafiles.dataset(root, "search_index", table, dictionary=DICTIONARY)
+    dataset = datafiles.dataset(root, "search_index", table, dictionary=IDS)
     return dataset.filter((pc.field("model_version") == model.version) & (pc.field("index_key") == index_key))
 
 
@@ -166,9 +170,7 @@ def is_of(file: datafiles.DataFile, model: ModelReference, index_key: str | None
     return is_of_model and index_key in (None, file.partition["index_key"])
 
 
-def nearest_cells_of(
-    queries: NDArray[np.float32], centroids: NDArray[np.float32], number: int
-) -> NDArray[np.intp]:
+def nearest_cells_of(queries: NDArray[np.float32], centroids: NDArray[np.float32], number: int) -> NDArray[np.intp]:
     """The cells nearest to each query, of all queries together: intp (at most Q x number,), increasing."""
     products = queries @ centroids.T  # (Q, C)
     if number >= len(centroids):
@@ -176,9 +178,34 @@ def nearest_cells_of(
     return np.unique(np.argpartition(-products, number - 1, axis=1)[:, :number])
 
 
-def _similarities(shard: Shard, places: NDArray[np.int64], queries: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Cosine similarity of codes to the query that is most like each, float32 (N,)."""
-    if not len(places):
-        return np.empty(0, np.float32)
-    products = shard.codes[places].astype(np.float32) @ queries.T  # (N, Q)
-    return products.max(axis=1) / np.maximum(shard.lengths[places], 1)
+def _looked_at(
+    shard: Shard, cells: NDArray[np.intp], queries: NDArray[np.float32], is_wanted: NDArray[np.bool_]
+) -> Ranked:
+    """All wanted rows of some cells of a shard, with the similarity to the query that is most like each."""
+    pieces = [slice(shard.starts[cell], shard.starts[cell + 1]) for cell in cells.tolist()]
+    videos = np.concatenate([shard.videos[piece] for piece in pieces])
+    codes = np.concatenate([shard.codes[piece] for piece in pieces]).astype(np.float32)
+    products = codes @ queries.T  # (N, Q)
+    best = products[:, 0] if len(queries) == 1 else products.max(axis=1)
+    similarity = best / np.concatenate([shard.lengths[piece] for piece in pieces])
+    numbers = np.concatenate([np.arange(piece.start, piece.stop) for piece in pieces])
+    is_kept = (videos >= 0) & is_wanted[videos]
+    return Ranked(similarity[is_kept], videos[is_kept], numbers[is_kept])
+
+
+def _columns(ranked: Ranked) -> tuple[NDArray[np.float32], NDArray[np.int32], NDArray[np.int64]]:
+    return ranked.similarity, ranked.videos, ranked.numbers
+
+
+def _rows_at(shards: Sequence[Shard], firsts: Sequence[int], numbers: NDArray[np.int64]) -> pa.Table:
+    """The rows of shards that are numbered one after the other, in the given order."""
+    places = np.searchsorted(firsts, numbers, side="right") - 1
+    found = [
+        shards[place].rows.slice(number - firsts[place], 1)
+        for place, number in zip(places.tolist(), numbers.tolist(), strict=True)
+    ]
+    return pa.concat_tables([ROWS.empty_table(), *found])
+
+
+def _chunked(column: pa.Array) -> pa.ChunkedArray:
+    return pa.chunked_array([column])

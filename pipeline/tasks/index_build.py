@@ -6,20 +6,17 @@ rows whose video is gone leave
 """
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 
 from pipeline import datafiles, registry, storage, tables
 from pipeline.progress import OnProgress, unwatched
 from pipeline.tasks import ann, index_layout
-from pipeline.tasks.exact import Batch
 from pipeline.tasks.index import Index, is_of, rows_of
 from pipeline.tasks.index_layout import Layout, State
 from pipeline.tasks.index_rows import add_missing, remove_gone
-from pipeline.tasks.recall import Recall, is_held_out, measured, true_neighbours
+from pipeline.tasks.recall import Recall, is_held_out, measured_recall
 from pipeline.tasks.source import Source, open_source
 
 GROWN = 2.0  # times the rows the centroids were made of: cells are twice as full then
@@ -83,7 +80,7 @@ def build_index(
     num_removed = remove_gone(source, key)
     num_added = add_missing(source, layout, key, on_progress)
     index, num_rows = _opened(source, layout, key)
-    recall = _recall(source, index)
+    recall = measured_recall(source, index)
     num_probes = recall.num_probes if recall else len(layout.centroids)
     at_10 = recall.at_10 if recall else None
     state = State(key, source.model.digest, source.version, num_rows, trained_rows, num_probes, at_10)
@@ -108,7 +105,7 @@ def _trained(source: Source) -> Layout:
     number = ann.num_cells(source.num_rows)
     wanted = max(_MIN_SAMPLE, _SAMPLE_A_CELL * number)
     generator, parts = np.random.default_rng(0), []
-    for batch in source.batches():
+    for batch in source.batches(columns=["clip_id"]):
         is_drawn = generator.random(len(batch.videos)) < wanted / source.num_rows
         is_drawn &= ~is_held_out(batch.rows["clip_id"], source.num_rows)
         parts.append(batch.vectors[is_drawn])
@@ -123,17 +120,6 @@ def _opened(source: Source, layout: Layout, key: str) -> tuple[Index, int]:
     files = [file for file in datafiles.files("search_index", table) if is_of(file, source.model, key)]
     rows = rows_of(source.root, table, source.model, key)
     return Index(layout, rows, source.gallery), sum(file.num_rows for file in files)
-
-
-def _recall(source: Source, index: Index) -> Recall | None:
-    parts = []
-    for batch in source.batches():
-        chosen = np.flatnonzero(is_held_out(batch.rows["clip_id"], source.num_rows))
-        parts.append(Batch(batch.rows.take(pa.array(chosen)), batch.videos[chosen], batch.vectors[chosen]))
-    rows = pa.concat_tables([part.rows for part in parts])
-    vectors = np.concatenate([part.vectors for part in parts])
-    queries = Batch(rows, np.concatenate([part.videos for part in parts]), vectors)
-    return measured(true_neighbours(queries, source.batches()), index, source.gallery.is_wanted)
 
 
 def _without_other_indexes(source: Source, key: str) -> int:

@@ -1,7 +1,7 @@
 """What an index is besides its rows: the centroids, and what is known of it. Small objects under the root.
 
-    <root>/search/<model_version>/<index_key>.safetensors   centroids, and the shard of each cell; never changed
-    <root>/search/<model_version>/current.json              which index is used, and what of `features` it covers
+<root>/search/<model_version>/<index_key>.safetensors   centroids, and the shard of each cell; never changed
+<root>/search/<model_version>/current.json              which index is used, and what of `features` it covers
 """
 
 import hashlib

@@ -13,6 +13,7 @@ from pipeline.tasks import ann
 from pipeline.tasks.exact import Batch
 from pipeline.tasks.index import Index, is_of, rows_of
 from pipeline.tasks.index_layout import Layout
+from pipeline.tasks.ranking import ROWS
 from pipeline.tasks.source import Source
 
 _FLUSH_ROWS = 1_000_000  # coded rows that wait for their files: 0.3 GB at 64-d
@@ -59,14 +60,14 @@ def remove_gone(source: Source, key: str) -> int:
     Raises:
         CommitConflictError: another build was faster.
     """
-    having = np.any(source.having(), axis=0)
+    having = np.any(source.having, axis=0)
     table = tables.open_table(source.root, "search_index")
     removed, added, num_removed = [], [], 0
     for file in datafiles.files("search_index", table):
         if not is_of(file, source.model, key):
             continue
         rows = datafiles.read(source.root, "search_index", file)
-        numbers = source.gallery.numbers(rows["video_id"].combine_chunks(), rows["version"].combine_chunks())
+        numbers = source.gallery.numbers(rows["video_id"], rows["version"])
         is_kept = (numbers >= 0) & having[numbers]
         if not is_kept.all():
             removed.append(file)
@@ -79,10 +80,8 @@ def remove_gone(source: Source, key: str) -> int:
 
 def _missing_batches(source: Source, is_missing: NDArray[np.bool_]) -> Iterator[Batch]:
     """Rows of the videos that are not there yet, from the files that have any."""
-    fragments = tuple(
-        fragment for fragment, there in zip(source.fragments, source.having(), strict=True) if (there & is_missing).any()
-    )
-    return source.batches(source.gallery.only(is_missing), fragments) if fragments else iter(())
+    files = [file for file, there in enumerate(source.having) if (there & is_missing).any()]
+    return source.batches(source.gallery.only(is_missing), files=files, columns=ROWS.names) if files else iter(())
 
 
 def _written(root: str, waiting: list[pa.Table]) -> list[DataFile]:

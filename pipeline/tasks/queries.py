@@ -96,7 +96,7 @@ def _rows_where(source: Source, where: pc.Expression) -> Query | None:
     """The rows of live versions that meet a condition: a clip, or all slices of a video."""
     of_model = pc.field("model_version") == source.model.version
     rows = tables.read(source.root, "features", _ROWS, where & of_model)
-    numbers = source.gallery.numbers(rows["video_id"].combine_chunks(), rows["version"].combine_chunks())
+    numbers = source.gallery.numbers(rows["video_id"], rows["version"])
     rows = rows.filter(pc.greater_equal(numbers, 0)).sort_by("clip_index")
     if not rows.num_rows:
         return None

@@ -3,7 +3,6 @@
 Which rows are held out is said by their clip_id alone, so a row that is held out of a table was so when it was smaller.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,8 +11,9 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from pipeline.tasks.ann import unit
-from pipeline.tasks.exact import Batch
 from pipeline.tasks.index import Index
+from pipeline.tasks.ranking import Ranked, no_rows
+from pipeline.tasks.source import Source
 
 K = 10
 TARGET = 0.97  # on the queries that choose; what is promised is 0.95, on others
@@ -38,11 +38,17 @@ class Recall:
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Queries, the video of each, and the clip_ids of the true neighbours of each."""
+    """One held-out slice.
 
-    vectors: NDArray[np.float32]
-    videos: NDArray[np.int32]
-    neighbours: list[set[str]]
+    Args:
+        query: A unit vector, float32 (1, D).
+        video: Its video, in which no neighbour is looked for.
+        neighbours: clip_ids of the K vectors most like it, fewer in a small table.
+    """
+
+    query: NDArray[np.float32]
+    video: int
+    neighbours: frozenset[str]
 
 
 def is_held_out(clip_ids: pa.Array | pa.ChunkedArray, num_rows: int) -> NDArray[np.bool_]:
@@ -56,48 +62,61 @@ def is_held_out(clip_ids: pa.Array | pa.ChunkedArray, num_rows: int) -> NDArray[
     return np.asarray(pc.less(clip_ids, f"{int(share * 2**32):08x}"), np.bool_)
 
 
-def true_neighbours(queries: Batch, batches: Iterable[Batch]) -> HeldOut:
-    """The K vectors most like each query among all of other videos."""
-    units = unit(queries.vectors)
-    similarity = [np.full(K, -np.inf, np.float32)] * len(units)
-    clip_ids = [np.full(K, "", object)] * len(units)
-    for batch in batches:
-        products = units @ unit(batch.vectors).T  # (Q, N)
-        ids = batch.rows["clip_id"]
-        for number, (row, own) in enumerate(zip(products, queries.videos, strict=True)):
-            better = np.flatnonzero(row > similarity[number][-1])
-            better = better[batch.videos[better] != own]
-            if len(better):
-                all_found = np.concatenate([similarity[number], row[better]])
-                best = np.argsort(-all_found, kind="stable")[:K]
-                similarity[number] = all_found[best]
-                clip_ids[number] = np.concatenate([clip_ids[number], ids.take(pa.array(better)).to_numpy()])[best]
-    return HeldOut(units, queries.videos, [set(ids.tolist()) - {""} for ids in clip_ids])
-
-
-def measured(held_out: HeldOut, index: Index, is_wanted: NDArray[np.bool_]) -> Recall | None:
-    """Choose the probes on every second query, and say the recall on the others; None: too few to tell."""
-    asked = [number for number, found in enumerate(held_out.neighbours) if found]
+def measured_recall(source: Source, index: Index) -> Recall | None:
+    """Choose the probes on every second held-out query, and say the recall on the others; None: too few to tell."""
+    asked = [one for one in held_out(source) if one.neighbours]
     if len(asked) < _MIN_QUERIES:
         return None
-    num_cells = len(index.layout.centroids)
-    num_probes = 1
-    while num_probes < num_cells and recall_at(held_out, asked[::2], index, is_wanted, num_probes) < TARGET:
+    choosing, told = asked[::2], asked[1::2]
+    num_cells, num_probes = len(index.layout.centroids), 1
+    while num_probes < num_cells and recall_at(choosing, index, source, num_probes) < TARGET:
         num_probes = min(num_cells, num_probes + max(1, num_probes // 2))
-    told = asked[1::2]
-    return Recall(recall_at(held_out, told, index, is_wanted, num_probes), len(told), num_probes)
+    return Recall(recall_at(told, index, source, num_probes), len(told), num_probes)
 
 
-def recall_at(
-    held_out: HeldOut, asked: list[int], index: Index, is_wanted: NDArray[np.bool_], num_probes: int
-) -> float:
-    """Mean share of the true neighbours found by some of the queries."""
+def recall_at(asked: list[HeldOut], index: Index, source: Source, num_probes: int) -> float:
+    """Mean share of the true neighbours found."""
     shares = []
-    for number in asked:
-        others = is_wanted.copy()
-        others[held_out.videos[number]] = False
-        query = held_out.vectors[number : number + 1]
-        hits = index.nearest_clips(query, K, None, num_probes=num_probes, is_wanted=others)
-        true = held_out.neighbours[number]
-        shares.append(len(true.intersection(hits.rows["clip_id"].to_pylist())) / len(true))
+    for one in asked:
+        others = source.gallery.is_wanted.copy()
+        others[one.video] = False
+        hits = index.nearest_clips(one.query, K, None, num_probes=num_probes, is_wanted=others)
+        shares.append(len(one.neighbours.intersection(hits.rows["clip_id"].to_pylist())) / len(one.neighbours))
     return float(np.mean(shares))
+
+
+def held_out(source: Source) -> list[HeldOut]:
+    """The held-out slices of a table and their true neighbours."""
+    parts = [
+        batch.take(np.flatnonzero(is_held_out(batch.rows["clip_id"], source.num_rows)))
+        for batch in source.batches(columns=["clip_id"])
+    ]
+    queries, videos = unit(np.concatenate([part.vectors for part in parts])), np.concatenate([p.videos for p in parts])
+    nearest = true_neighbours(source, queries, videos)
+    clip_ids = source.rows_at(np.concatenate([np.empty(0, np.int64), *nearest]))["clip_id"].to_pylist()
+    ends = np.cumsum([len(found) for found in nearest])
+    return [
+        HeldOut(query[None], int(video), frozenset(clip_ids[end - len(found) : end]))
+        for query, video, found, end in zip(queries, videos, nearest, ends.tolist(), strict=True)
+    ]
+
+
+def true_neighbours(source: Source, queries: NDArray[np.float32], videos: NDArray[np.int32]) -> list[NDArray[np.int64]]:
+    """Numbers of the K rows most like each query, among those of other videos.
+
+    Args:
+        source: Where to look.
+        queries: Unit vectors, float32 (Q, D).
+        videos: int32 (Q,), the video of each.
+    """
+    best = [no_rows()] * len(queries)
+    for batch in source.batches():
+        products = queries @ unit(batch.vectors).T  # (Q, N)
+        for number, (row, own) in enumerate(zip(products, videos, strict=True)):
+            so_far = best[number]
+            worst = so_far.similarity[-1] if len(so_far.similarity) == K else -np.inf
+            better = np.flatnonzero((row > worst) & (batch.videos != own))
+            if len(better):
+                found = Ranked(row[better], batch.videos[better], batch.numbers[better])
+                best[number] = so_far.with_others(found.best(K, None)).best(K, None)
+    return [found.numbers for found in best]

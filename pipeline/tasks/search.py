@@ -19,7 +19,7 @@ from pipeline.tasks.gallery import Gallery, read_gallery
 from pipeline.tasks.index import Index, open_index
 from pipeline.tasks.index_layout import State
 from pipeline.tasks.queries import Query, find_query
-from pipeline.tasks.ranking import Hits, no_hits
+from pipeline.tasks.ranking import Hits, Ranked
 from pipeline.tasks.source import Source, open_source
 
 By = Literal["clip", "video"]
@@ -92,9 +92,7 @@ def search(
         DecodeError: the query is a file that does not decode.
     """
     searcher = Searcher(root, model, where=where)
-    found = searcher.search(
-        query, k=k, by=by, include_self=include_self, max_per_video=max_per_video, exact=exact
-    )
+    found = searcher.search(query, k=k, by=by, include_self=include_self, max_per_video=max_per_video, exact=exact)
     return found.hits
 
 
@@ -144,13 +142,15 @@ class Searcher:
         asked = self._query(query)
         gallery = self._gallery if include_self else self._gallery.without(asked.video_id)
         if by == "video":
-            hits = nearest_videos(self._source.batches(gallery), mean_direction(asked.vectors), k)
-            return self._found(hits, asked, "exact", "every video's mean")
+            ranked = nearest_videos(self._source.batches(gallery), mean_direction(asked.vectors), k)
+            return self._found(self._hits(ranked), asked, "exact", "the mean of every video")
         queries = unit(asked.vectors)
         reason = "as was asked for" if exact else self._reason_for_exact()
         if reason is not None:
-            hits = nearest_clips(self._source.batches(gallery), queries, k, max_per_video)
-            return self._found(hits, asked, "exact", f"every one of {self._source.num_rows} vectors: {reason}")
+            ranked = nearest_clips(self._source.batches(gallery), queries, k, max_per_video)
+            return self._found(
+                self._hits(ranked), asked, "exact", f"every one of {self._source.num_rows} vectors: {reason}"
+            )
         return self._through_index(asked, gallery, queries, k, max_per_video)
 
     def _through_index(
@@ -163,11 +163,15 @@ class Searcher:
         num_probes = min(num_cells, round(state.num_probes / self._gallery.share_wanted))
         is_wanted = gallery.is_wanted & self._fresh.is_there
         hits = index.nearest_clips(queries, k, max_per_video, num_probes=num_probes, is_wanted=is_wanted)
-        fresh = self._fresh.hits(self._source, gallery, queries, k, max_per_video)
         how = f"index {state.index_key}, {num_probes} of {num_cells} cells"
-        if self._fresh.num_videos:
+        if self._fresh.files:
+            batches = self._source.batches(gallery.only(self._fresh.is_missing), files=self._fresh.files)
+            hits = hits.merged(self._hits(nearest_clips(batches, queries, k, max_per_video)), k, max_per_video)
             how += f", and all vectors of {self._fresh.num_videos} videos that are not in it yet"
-        return self._found(hits.with_others(fresh).best(k, max_per_video), asked, "index", how)
+        return self._found(hits, asked, "index", how)
+
+    def _hits(self, ranked: Ranked) -> Hits:
+        return Hits(ranked.similarity, ranked.videos, self._source.rows_at(ranked.numbers))
 
     def _reason_for_exact(self) -> str | None:
         """Why the index is not used; None where it is."""
@@ -185,7 +189,8 @@ class Searcher:
         if self._opened:
             index, state = self._opened
             is_current = state.features_version == self._source.version
-            self._fresh = _Fresh.none(self._gallery) if is_current else _Fresh.beside(index, self._source)
+            num_videos = self._gallery.videos.num_rows
+            self._fresh = _Fresh.none(num_videos) if is_current else _Fresh.beside(index, self._source)
 
     def _query(self, query: str | NDArray[np.floating]) -> Query:
         if isinstance(query, str):
@@ -213,39 +218,29 @@ class _Fresh:
     Args:
         is_missing: bool (V,), videos with vectors that are not in the index.
         is_there: bool (V,), videos whose rows of the index still have their vector.
-        fragments: The files with vectors that are not in the index.
+        files: Numbers of the files with vectors that are not in the index.
     """
 
     is_missing: NDArray[np.bool_]
     is_there: NDArray[np.bool_]
-    fragments: tuple[object, ...]
+    files: list[int]
 
     @classmethod
-    def none(cls, gallery: Gallery) -> "_Fresh":
+    def none(cls, num_videos: int) -> "_Fresh":
         """They do not."""
-        return cls(np.zeros(len(gallery.videos), np.bool_), np.ones(len(gallery.videos), np.bool_), ())
+        return cls(np.zeros(num_videos, np.bool_), np.ones(num_videos, np.bool_), [])
 
     @classmethod
     def beside(cls, index: Index, source: Source) -> "_Fresh":
         """Compare them, video by video."""
-        having = source.having()
-        is_there = np.any(having, axis=0)
+        is_there = np.any(source.having, axis=0)
         is_missing = is_there & ~index.covered()
-        pairs = zip(source.fragments, having, strict=True)
-        return cls(is_missing, is_there, tuple(fragment for fragment, has in pairs if (has & is_missing).any()))
+        files = [file for file, has in enumerate(source.having) if (has & is_missing).any()]
+        return cls(is_missing, is_there, files)
 
     @property
     def num_videos(self) -> int:
         return int(self.is_missing.sum())
-
-    def hits(
-        self, source: Source, gallery: Gallery, queries: NDArray[np.float32], k: int, max_per_video: int | None
-    ) -> Hits:
-        """The best of what the index does not have."""
-        if not self.fragments:
-            return no_hits()
-        batches = source.batches(gallery.only(self.is_missing), self.fragments)
-        return nearest_clips(batches, queries, k, max_per_video)
 
 
 def _require_positive(option: str, value: int) -> None:

@@ -1,67 +1,135 @@
 """The vectors of one model as a search reads them: one state of `features`, batch by batch."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as pads
 from numpy.typing import NDArray
+from threadpoolctl import ThreadpoolController
 
 from pipeline import datafiles, tables
 from pipeline.errors import TableError
 from pipeline.registry import ModelReference
-from pipeline.tasks.exact import DICTIONARY, Batch, read_batches
-from pipeline.tasks.gallery import Gallery, read_gallery
+from pipeline.tasks.exact import Batch, matrix
+from pipeline.tasks.gallery import IDS, Gallery, read_gallery
+from pipeline.tasks.ranking import ROWS
+
+BATCH_ROWS = 65_536
+_LOOKED_UP_ROWS = 2_000_000  # ids looked up at once: each look-up goes through the whole catalog
+_THREADS = ThreadpoolController()
 
 
 @dataclass(frozen=True)
 class Source:
-    """One state of `features` under one model.
+    """One state of `features` under one model. Rows are numbered through its files.
 
     Args:
         root: The root's URI, normalized.
         model: Whose vectors.
         gallery: The live videos.
-        fragments: The files with the model's rows.
+        files: The files with the model's rows.
+        columns: Of the table, IDS as dictionaries.
+        sizes: Rows of each file.
         version: Of the table.
-        num_rows: Rows under the model, those of videos that are gone included.
         dim: D.
     """
 
     root: str
     model: ModelReference
     gallery: Gallery
-    fragments: tuple[pads.Fragment, ...]
-    schema: pa.Schema
+    files: tuple[pads.Fragment, ...]
+    columns: pa.Schema
+    sizes: tuple[int, ...]
     version: int
-    num_rows: int
     dim: int
+
+    @property
+    def num_rows(self) -> int:
+        """Rows under the model, those of videos that are gone included."""
+        return sum(self.sizes)
 
     @property
     def where(self) -> str:
         """For messages."""
         return f"{self.root}, model {self.model.version}"
 
-    def batches(self, gallery: Gallery | None = None, fragments: tuple[pads.Fragment, ...] | None = None) -> Iterator[Batch]:
-        """The rows of the videos wanted in a gallery; of all live ones, and in all files, where none is given."""
-        chosen = self._dataset(self.fragments if fragments is None else fragments)
-        return read_batches(chosen, gallery or self.gallery, dim=self.dim, where=self.where)
+    @cached_property
+    def videos(self) -> list[NDArray[np.int32]]:
+        """Of each file, the video of each row, int32 (N,); -1: not live. Read once and kept, 4 bytes a row."""
+        return list(self._read_videos())
 
+    @cached_property
     def having(self) -> list[NDArray[np.bool_]]:
         """Of each file, which of the gallery's videos have rows in it, bool (V,)."""
         found = []
-        for fragment in self.fragments:
-            there = np.zeros(len(self.gallery.videos), np.bool_)
-            for batch in self._dataset((fragment,)).to_batches(columns=list(DICTIONARY)):
-                numbers = self.gallery.numbers(batch["video_id"], batch["version"])
-                there[numbers[numbers >= 0]] = True
+        for videos in self.videos:
+            there = np.zeros(self.gallery.videos.num_rows, np.bool_)
+            there[videos[videos >= 0]] = True
             found.append(there)
         return found
 
-    def _dataset(self, fragments: tuple[pads.Fragment, ...]) -> pads.Dataset:
-        return pads.FileSystemDataset(list(fragments), self.schema, pads.ParquetFileFormat(), fragments[0].filesystem)
+    def _read_videos(self) -> Iterator[NDArray[np.int32]]:
+        group: list[int] = []
+        for file in range(len(self.files)):
+            group.append(file)
+            sizes = [self.sizes[member] for member in group]
+            if sum(sizes) >= _LOOKED_UP_ROWS or file == len(self.files) - 1:
+                ids = self._dataset(group).to_table(columns=list(IDS)).unify_dictionaries().combine_chunks()
+                numbers = self.gallery.numbers(ids["video_id"], ids["version"])
+                yield from np.split(numbers, np.cumsum(sizes)[:-1])
+                group = []
+
+    def batches(
+        self, gallery: Gallery | None = None, *, files: Sequence[int] | None = None, columns: Sequence[str] = ()
+    ) -> Iterator[Batch]:
+        """Vectors of wanted videos, as they are read.
+
+        Args:
+            gallery: Which videos are wanted; None: all live ones.
+            files: Which files to read; None: all.
+            columns: Further columns.
+        Raises:
+            TableError: a vector has another length.
+        """
+        chosen = range(len(self.files)) if files is None else files
+        is_wanted = (gallery or self.gallery).is_wanted
+        places = iter([(file, 0) for file in chosen if self.sizes[file]])
+        file, done = next(places, (0, 0))
+        starts = np.cumsum((0, *self.sizes))
+        with _THREADS.limit(limits=1):
+            for read in self._dataset(chosen).to_batches(columns=["embedding", *columns], batch_size=BATCH_ROWS):
+                if done == self.sizes[file]:
+                    file, done = next(places, (0, 0))
+                place = slice(done, done + read.num_rows)
+                done = place.stop
+                videos, rows = self.videos[file][place], pa.table(read.select(list(columns)))
+                numbers = np.arange(starts[file] + place.start, starts[file] + place.stop)
+                batch = Batch(numbers, videos, matrix(read["embedding"], self.dim, self.where), rows)
+                is_kept = (videos >= 0) & is_wanted[videos]
+                if is_kept.any():
+                    yield batch if is_kept.all() else batch.take(np.flatnonzero(is_kept))
+
+    def rows_at(self, numbers: NDArray[np.int64]) -> pa.Table:
+        """clip_id, start_s, end_s of some rows, in the given order."""
+        starts = np.cumsum((0, *self.sizes))
+        of_file = np.searchsorted(starts, numbers, side="right") - 1
+        parts, order = [ROWS.empty_table()], []
+        for file in np.unique(of_file).tolist():
+            places = np.flatnonzero(of_file == file)
+            places = places[np.argsort(numbers[places])]
+            within = pa.array(numbers[places] - starts[file])
+            parts.append(self._dataset([file]).scanner(columns=ROWS.names).take(within).cast(ROWS))
+            order.append(places)
+        back = np.argsort(np.concatenate(order)) if order else np.empty(0, np.int64)
+        return pa.concat_tables(parts).take(pa.array(back))
+
+    def _dataset(self, files: Sequence[int]) -> pads.Dataset:
+        chosen = [self.files[file] for file in files]
+        return pads.FileSystemDataset(chosen, self.columns, self.files[0].format, self.files[0].filesystem)
 
 
 def open_source(root: str, model: ModelReference, gallery: Gallery | None = None) -> Source:
@@ -76,12 +144,12 @@ def open_source(root: str, model: ModelReference, gallery: Gallery | None = None
     """
     gallery = gallery or read_gallery(root)
     table = tables.open_table(root, "features")
-    dataset = datafiles.dataset(root, "features", table, dictionary=DICTIONARY)
-    fragments = tuple(dataset.get_fragments(pc.field("model_version") == model.version))
-    num_rows = sum(fragment.count_rows() for fragment in fragments)
-    if not num_rows:
+    dataset = datafiles.dataset(root, "features", table, dictionary=IDS)
+    files = tuple(dataset.get_fragments(pc.field("model_version") == model.version))
+    sizes = tuple(int(file.count_rows()) for file in files)
+    if not sum(sizes):
         cure = f"run `sora extract --root {root} --model {model.version}`"
         raise TableError("The table has no vector of this model.", where=f"{root}, model {model.version}", cure=cure)
-    first = fragments[0].head(1, columns=["embedding"])
-    dim = len(first["embedding"][0])
-    return Source(root, model, gallery, fragments, dataset.schema, table.version(), num_rows, dim)
+    first = next(file for file, size in zip(files, sizes, strict=True) if size)
+    dim = len(first.head(1, columns=["embedding"])["embedding"][0])
+    return Source(root, model, gallery, files, dataset.schema, sizes, table.version(), dim)
