@@ -72,7 +72,7 @@ def read_gallery(root: str, where: str | None = None) -> Gallery:
 
 
 def _places(values: pa.Array | pa.ChunkedArray, among: pa.Array | pa.ChunkedArray) -> NDArray[np.int32]:
-    """Where each value stands in `among`, int32 (N,); -1: nowhere. Of a dictionary, only distinct values are looked up."""
+    """Where each value stands in `among`, int32 (N,); -1: nowhere. Of a dictionary, the distinct ones are looked up."""
     if isinstance(values, pa.ChunkedArray):
         values = values.combine_chunks()
     if pa.types.is_dictionary(values.type):
