@@ -95,6 +95,6 @@ class _Reading:
             raise DecodeError("The file cannot be read.", error_class="io_error", where=self.uri, got=e) from e
         except DecodeError as e:
             if e.error_class != "partial" or not num_read:
-                e.where = e.where or self.uri
-                raise
+                places = {**e.parts(), "where": self.uri}
+                raise DecodeError(e.what, error_class=e.error_class, **places) from e
             self.damage = str(e)

@@ -119,11 +119,17 @@ class Searcher:
     ):
         root = storage.normalize(root)
         self._gallery = read_gallery(root, where)
-        self._source = open_source(root, registry.resolve(root, model), self._gallery)
+        self.source = open_source(root, registry.resolve(root, model), self._gallery)
         self._index_from_rows = index_from_rows
         self._opened: tuple[Index, State] | None = None
         self._fresh: _Fresh | None = None
         self._is_index_known = False
+
+    @property
+    def num_bytes_kept(self) -> int:
+        """What is kept between queries, beside the catalog's ids: rows of the index, and the video of each vector."""
+        index_bytes = self._opened[0].num_bytes_kept if self._opened else 0
+        return index_bytes + (sum(part.nbytes for part in self.source.videos) if "videos" in vars(self.source) else 0)
 
     def search(
         self,
@@ -142,14 +148,14 @@ class Searcher:
         asked = self._query(query)
         gallery = self._gallery if include_self else self._gallery.without(asked.video_id)
         if by == "video":
-            ranked = nearest_videos(self._source.batches(gallery), mean_direction(asked.vectors), k)
+            ranked = nearest_videos(self.source.batches(gallery), mean_direction(asked.vectors), k)
             return self._found(self._hits(ranked), asked, "exact", "the mean of every video")
         queries = unit(asked.vectors)
         reason = "as was asked for" if exact else self._reason_for_exact()
         if reason is not None:
-            ranked = nearest_clips(self._source.batches(gallery), queries, k, max_per_video)
+            ranked = nearest_clips(self.source.batches(gallery), queries, k, max_per_video)
             return self._found(
-                self._hits(ranked), asked, "exact", f"every one of {self._source.num_rows} vectors: {reason}"
+                self._hits(ranked), asked, "exact", f"every one of {self.source.num_rows} vectors: {reason}"
             )
         return self._through_index(asked, gallery, queries, k, max_per_video)
 
@@ -165,17 +171,17 @@ class Searcher:
         hits = index.nearest_clips(queries, k, max_per_video, num_probes=num_probes, is_wanted=is_wanted)
         how = f"index {state.index_key}, {num_probes} of {num_cells} cells"
         if self._fresh.files:
-            batches = self._source.batches(gallery.only(self._fresh.is_missing), files=self._fresh.files)
+            batches = self.source.batches(gallery.only(self._fresh.is_missing), files=self._fresh.files)
             hits = hits.merged(self._hits(nearest_clips(batches, queries, k, max_per_video)), k, max_per_video)
             how += f", and all vectors of {self._fresh.num_videos} videos that are not in it yet"
         return self._found(hits, asked, "index", how)
 
     def _hits(self, ranked: Ranked) -> Hits:
-        return Hits(ranked.similarity, ranked.videos, self._source.rows_at(ranked.numbers))
+        return Hits(ranked.similarity, ranked.videos, self.source.rows_at(ranked.numbers))
 
     def _reason_for_exact(self) -> str | None:
         """Why the index is not used; None where it is."""
-        if self._source.num_rows < self._index_from_rows:
+        if self.source.num_rows < self._index_from_rows:
             return f"fewer than {self._index_from_rows}"
         if self._gallery.share_wanted < _MIN_SHARE_OF_INDEX:
             return f"the condition leaves {self._gallery.share_wanted:.1%} of the videos"
@@ -184,22 +190,22 @@ class Searcher:
         return None if self._opened else "there is no index of this model"
 
     def _open_index(self) -> None:
-        self._opened = open_index(self._source.root, self._source.model, self._gallery)
+        self._opened = open_index(self.source.root, self.source.model, self._gallery)
         self._is_index_known = True
         if self._opened:
             index, state = self._opened
-            is_current = state.features_version == self._source.version
+            is_current = state.features_version == self.source.version
             num_videos = self._gallery.videos.num_rows
-            self._fresh = _Fresh.none(num_videos) if is_current else _Fresh.beside(index, self._source)
+            self._fresh = _Fresh.none(num_videos) if is_current else _Fresh.beside(index, self.source)
 
     def _query(self, query: str | NDArray[np.floating]) -> Query:
         if isinstance(query, str):
-            asked = find_query(self._source, query)
+            asked = find_query(self.source, query)
         else:
             vectors = np.atleast_2d(np.asarray(query, np.float32))
             asked = Query("vectors", None, None, 0.0, 0.0, vectors)
-        if asked.vectors.shape[1] != self._source.dim:
-            got, expected = f"shape {asked.vectors.shape}", f"(Q, {self._source.dim})"
+        if asked.vectors.shape[1] != self.source.dim:
+            got, expected = f"shape {asked.vectors.shape}", f"(Q, {self.source.dim})"
             raise ConfigError("The query's vectors have another length.", where="query", got=got, expected=expected)
         return asked
 
@@ -208,7 +214,7 @@ class Searcher:
         rank = np.arange(1, len(hits.videos) + 1, dtype=np.int32)
         columns = [rank, hits.similarity, hits.rows["clip_id"], videos["video_id"], videos["uri"]]
         columns += [hits.rows["start_s"], hits.rows["end_s"]]
-        return Found(pa.table(columns, schema=HITS), asked, method, how, self._source.model)
+        return Found(pa.table(columns, schema=HITS), asked, method, how, self.source.model)
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,9 @@ def extracted_root(folder: Path, videos: Sequence[Path], *, sampling: SamplingCo
     root = storage.normalize(str(folder / "root"))
     tables.create_missing(root)
     torch.manual_seed(0)
-    save_checkpoint(folder / "model", build_model(sora_xs()), labels=(), sampling=vars(sampling), metrics={})
+    save_checkpoint(
+        folder / "model", build_model(sora_xs(), num_classes=0), labels=(), sampling=vars(sampling), metrics={}
+    )
     model = registry.publish(root, folder / "model")
     registry.promote(root, model.version)
     found = [storage.info(storage.normalize(str(path))) for path in videos]

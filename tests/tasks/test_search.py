@@ -42,7 +42,9 @@ def cosines(root: str, queries: np.ndarray) -> dict[str, float]:
 
 @pytest.mark.parametrize("uri", ["3.mp4", "4.mp4"])
 @pytest.mark.parametrize("k", [1, 5, 100])
-def test_hits_of_a_video_are_the_clips_with_the_highest_cosine_to_any_of_its_slices(root: str, uri: str, k: int) -> None:
+def test_hits_of_a_video_are_the_clips_with_the_highest_cosine_to_any_of_its_slices(
+    root: str, uri: str, k: int
+) -> None:
     hits = search(root, uri, k=k)
     assert hits.schema == HITS
     own = set(clip_ids_of(root, uri))
@@ -87,7 +89,9 @@ def test_by_video_the_means_are_compared_and_the_clip_most_like_the_query_is_nam
     hits = search(root, "3.mp4", by="video", k=100).to_pylist()
     mean = VIDEOS["3.mp4"].vectors.mean(axis=0)
     expected = {
-        uri: float(video.vectors.mean(axis=0) @ mean / np.linalg.norm(video.vectors.mean(axis=0)) / np.linalg.norm(mean))
+        uri: float(
+            video.vectors.mean(axis=0) @ mean / np.linalg.norm(video.vectors.mean(axis=0)) / np.linalg.norm(mean)
+        )
         for uri, video in VIDEOS.items()
         if uri != "3.mp4"
     }

@@ -231,7 +231,9 @@ def test_codes_keep_directions_to_a_third_of_a_percent() -> None:
     assert not ann.codes_of(np.zeros((1, 4), np.float32)).any()
 
 
-@pytest.mark.parametrize(("num_rows", "cells", "shards"), [(0, 1, 1), (1000, 32, 1), (10**6, 1024, 32), (10**9, 16384, 256)])
+@pytest.mark.parametrize(
+    ("num_rows", "cells", "shards"), [(0, 1, 1), (1000, 32, 1), (10**6, 1024, 32), (10**9, 16384, 256)]
+)
 def test_cells_grow_with_the_square_root_and_shards_with_the_rows(num_rows: int, cells: int, shards: int) -> None:
     assert (ann.num_cells(num_rows), ann.num_shards(num_rows)) == (cells, shards)
 
