@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pyarrow.compute as pc
 import pytest
 
 from pipeline import storage, tables
@@ -68,7 +69,7 @@ def test_digests_find_copies_with_and_without_vectors(tmp_path: Path) -> None:
         "a": Planted(vectors(), columns=digests("1" * 32, LOOK)),
         "b": Planted(vectors(), columns=digests("1" * 32, OTHER_LOOK)),
         "c": Planted(vectors(), columns=digests("2" * 32, LOOK[:-2] + "00")),  # 8 bits
-        "d": Planted(vectors(), columns=digests("3" * 32, LOOK[:-3] + "f0f")),  # beyond 10 bits of c, 4 of a
+        "d": Planted(vectors(), columns=digests("3" * 32, LOOK[:-4] + "f0ff")),  # 4 bits of a, 12 of c
         "black": Planted(vectors(), columns=digests("4" * 32, "0" * 16)),
         "dark": Planted(vectors(), columns=digests("5" * 32, "0" * 16)),
         "unseen": Planted(vectors(), columns=digests(None, None)),
@@ -79,7 +80,7 @@ def test_digests_find_copies_with_and_without_vectors(tmp_path: Path) -> None:
     bits = {row["uri"]: row["different_bits"] for row in near_duplicates(root).to_pylist()}
     assert bits == {"a": 4, "b": None, "c": 8, "d": 4}
     storage.delete(storage.join(root, "models", "champion.json"))
-    tables.replace(root, "features", tables.pc.field("clip_index") >= 0, lambda rows: rows.slice(0, 0))
+    tables.replace(root, "features", pc.field("clip_index") >= 0, lambda rows: rows.slice(0, 0))
     assert groups(root) == [({"a", "b", "c", "d"}, {"content", "perceptual"})]
 
 
