@@ -228,6 +228,8 @@ def test_a_file_with_fewer_rows_than_were_committed_is_named(root: str) -> None:
 @pytest.mark.parametrize("name", schema.TABLES)
 def test_the_files_of_every_table_are_looked_at(root: str, name: str) -> None:
     row = {"labels": {"label": "x", "source": "s"}, "runs": {"run_key": "k", "job": "j", "status": "succeeded"}}
+    code = {"clip_id": "c", "start_s": 0.0, "end_s": 1.0, "cell": 0, "code": [127]}
+    row["search_index"] = {**code, "model_version": "1", "index_key": "k", "shard": 0}
     if not tables.read(root, name).num_rows:
         tables.append_rows(root, name, [{**video("a", "ok"), **row.get(name, {})}])
     file = next(datafiles.files(name, tables.open_table(root, name)))

@@ -17,8 +17,8 @@ SUFFIXES = (".png", ".html")
 COLUMNS = 4
 _WIDTH_PX, _HEIGHT_PX = 288, 192  # of a picture
 _GAP_PX, _LINE_PX, _TEXT_PX = 16, 19, 14
-_PAGE, _TILE, _INK, _FAINT = "#ffffff", "#d9dce1", "#1b1f24", "#5b6470"
-_MAX_LETTERS = 38
+_QUERY = "query"
+_PAGE, _TILE, _INK, _FAINT, _ACCENT = "#ffffff", "#d9dce1", "#1b1f24", "#5b6470", "#0072b2"
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def require_kind(path: str) -> None:
 def sheet_tiles(found: Found) -> list[Tile]:
     """The query, where it is of a video, and every hit."""
     query, hits = found.query, found.hits.to_pylist()
-    shown = [("query", query.uri, query.start_s, query.end_s)] if query.uri else []
+    shown = [(_QUERY, query.uri, query.start_s, query.end_s)] if query.uri else []
     shown += [(f"{hit['rank']}   {hit['similarity']:.3f}", hit["uri"], hit["start_s"], hit["end_s"]) for hit in hits]
     moments = [Moment(uri, (start_s + end_s) / 2) for _, uri, start_s, end_s in shown]
     pictures = thumbnails(moments, width_px=_WIDTH_PX, height_px=_HEIGHT_PX)
@@ -92,7 +92,7 @@ def _png(tiles: list[Tile], found: Found) -> bytes:
     head_px = 2 * _LINE_PX + _GAP_PX
     sheet = Image.new("RGB", (COLUMNS * tile_px[0] + _GAP_PX, head_px + num_rows * tile_px[1] + _GAP_PX), _PAGE)
     draw = ImageDraw.Draw(sheet)
-    _text(draw, (_GAP_PX, _GAP_PX), _title(found), _INK, _TEXT_PX + 2, letters=110)
+    _text(draw, (_GAP_PX, _GAP_PX), _title(found), _INK, _TEXT_PX + 2, COLUMNS * _WIDTH_PX)
     for place, tile in enumerate(tiles):
         row, column = divmod(place, COLUMNS)
         _draw_tile(sheet, draw, tile, (_GAP_PX + column * tile_px[0], head_px + _GAP_PX + row * tile_px[1]))
@@ -107,18 +107,23 @@ def _draw_tile(sheet: Image.Image, draw: ImageDraw.ImageDraw, tile: Tile, place:
     picture = tile.thumbnail.picture
     if picture:
         sheet.paste(picture, (x + (_WIDTH_PX - picture.width) // 2, y + (_HEIGHT_PX - picture.height) // 2))
+    if tile.heading == _QUERY:
+        draw.rectangle((x - 3, y - 3, x + _WIDTH_PX + 2, y + _HEIGHT_PX + 2), outline=_ACCENT, width=3)
     for number, line in enumerate(_wrapped(tile.thumbnail.reason or "")):
         _text(draw, (x + _GAP_PX, y + _GAP_PX + number * _LINE_PX), line, _INK, _TEXT_PX)
-    below = y + _HEIGHT_PX + 3
+    below = y + _HEIGHT_PX + 5
     for number, (line, colour) in enumerate(((tile.heading, _INK), (tile.name, _INK), (tile.times, _FAINT))):
         _text(draw, (x, below + number * _LINE_PX), line, colour, _TEXT_PX)
 
 
 def _text(
-    draw: ImageDraw.ImageDraw, place: tuple[int, int], line: str, colour: str, size_px: int, letters: int = _MAX_LETTERS
+    draw: ImageDraw.ImageDraw, place: tuple[int, int], line: str, colour: str, size_px: int, width_px: int = _WIDTH_PX
 ) -> None:
-    shown = line if len(line) <= letters else line[: letters - 1] + "…"
-    draw.text(place, shown, fill=colour, font=ImageFont.load_default(size_px))
+    font = ImageFont.load_default(size_px)
+    shown = line
+    while shown and draw.textlength(shown, font=font) > width_px:
+        shown = shown.removesuffix("…")[:-1] + "…"
+    draw.text(place, shown, fill=colour, font=font)
 
 
 def _wrapped(text: str, width: int = 32) -> list[str]:

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from pipeline import storage, tables
 from pipeline.errors import ConfigError
-from pipeline.tasks.embed import embed_file
 from pipeline.tasks.slices import stacked_vectors
 from pipeline.tasks.source import Source
 
@@ -75,6 +74,8 @@ def file_query(source: Source, path: str | Path) -> Query:
     Raises:
         DecodeError: it is no video that decodes.
     """
+    from pipeline.tasks.embed import embed_file  # torch takes seconds to import, and no other query needs it
+
     embedded = embed_file(source.root, path, source.model.version if _is_own(source) else source.model.uri)
     start_s, end_s = float(embedded.start_s[0]), float(embedded.end_s[-1])
     return Query("file", embedded.uri, None, start_s, end_s, embedded.vectors, embedded.damage)

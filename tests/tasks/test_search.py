@@ -131,7 +131,7 @@ def test_a_vector_of_length_zero_is_like_nothing(tmp_path: Path) -> None:
     [
         ("nothing.mp4", {}, "nothing to search by"),
         ("0" * 32, {}, "nothing to search by"),
-        ("s3://bucket", {"where": "widht > 1"}, "cannot be used"),
+        ("s3://bucket", {"where": "breadth > 1"}, "cannot be used"),
         ("1.mp4", {"k": 0}, "--k"),
         ("1.mp4", {"max_per_video": 0}, "--max-per-video"),
         (np.ones(DIM + 1), {}, "another length"),
