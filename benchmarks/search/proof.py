@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -36,14 +37,19 @@ def search_scale(folder: Path, *, num_rows: int, with_peer: bool = True) -> dict
     """
     root, queries, vectors = str(folder / "root"), folder / "queries.npy", folder / "vectors.npy"
     np.save(queries, write_corpus(root, num_rows=num_rows, num_queries=NUM_QUERIES))
+    before_s = time.process_time()
     built = build_index(root)
+    build_cpu_s = time.process_time() - before_s
     ours = _output([sys.executable, "-m", "benchmarks.search.measure", root, str(queries), str(vectors)])
     answer = {
         **ours,
         "build_s": round(built.seconds, 1),
+        "build_cpu_s": round(build_cpu_s, 1),
         "index_bytes": built.num_bytes,
         "recall_at_build": round(built.recall.at_10, 4) if built.recall else None,
         "rows": num_rows,
+        "cpu_count": os.cpu_count(),
+        "load": round(os.getloadavg()[0], 1),
     }
     return answer | (_peer(queries, vectors) if with_peer else {})
 
