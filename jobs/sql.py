@@ -1,6 +1,6 @@
 """Run one SQL query over the tables of a root, with DuckDB, offline.
 
-Tables: videos, labels, features, failures, runs, ignored, predictions, segments. Example:
+Tables: videos, labels, features, failures, runs, ignored, search_index, predictions, segments. Example:
 sora sql --root ROOT "SELECT label, count(*) FROM features JOIN labels USING (video_id) GROUP BY label"
 """
 

@@ -158,6 +158,21 @@ SEGMENTS = pa.schema(
     ]
 )
 
+SEARCH_INDEX = pa.schema(
+    [
+        pa.field("clip_id", pa.string(), nullable=False),
+        pa.field("video_id", pa.string(), nullable=False),
+        pa.field("version", pa.string(), nullable=False),
+        pa.field("start_s", pa.float64(), nullable=False),
+        pa.field("end_s", pa.float64(), nullable=False),
+        pa.field("cell", pa.int32(), nullable=False),  # the nearest centroid
+        pa.field("code", pa.list_(pa.field("element", pa.int8())), nullable=False),  # the vector's direction
+        pa.field("model_version", pa.string(), nullable=False),
+        pa.field("index_key", pa.string(), nullable=False),  # which centroids
+        pa.field("shard", pa.int32(), nullable=False),  # a group of neighbouring cells: what is read at once
+    ]
+)
+
 TABLES: dict[str, pa.Schema] = {
     "videos": VIDEOS,
     "labels": LABELS,
@@ -165,12 +180,17 @@ TABLES: dict[str, pa.Schema] = {
     "failures": FAILURES,
     "runs": RUNS,
     "ignored": IGNORED,
+    "search_index": SEARCH_INDEX,
     "predictions": PREDICTIONS,
     "segments": SEGMENTS,
 }
 # Roots of an earlier version lack these, and have no row of them, until a job that writes one makes it.
-LATER = frozenset({"predictions", "segments"})
-PARTITIONS: dict[str, list[str]] = {"features": ["model_version", "ds"], "predictions": ["head", "head_version"]}
+LATER = frozenset({"search_index", "predictions", "segments"})
+PARTITIONS: dict[str, list[str]] = {
+    "features": ["model_version", "ds"],
+    "search_index": ["model_version", "index_key", "shard"],
+    "predictions": ["head", "head_version"],
+}
 # What may stand in a table only once; a commit drops what another writer put there first.
 # For features and predictions the unit is the video: all its rows are committed together or not at all.
 KEYS: dict[str, tuple[str, ...]] = {
@@ -179,6 +199,7 @@ KEYS: dict[str, tuple[str, ...]] = {
     # With the class: of two jobs at once one may lose its decoder and the other find the video cut short.
     "failures": ("video_id", "version", "stage", "attempts", "error_class"),
     "ignored": ("video_id", "version"),
+    "search_index": ("video_id", "version", "model_version", "index_key"),
     "predictions": ("video_id", "version", "head", "head_version"),
     # As for features: all segments of a video under one segmentation, or none.
     "segments": ("video_id", "version", "segmentation_digest", "model_version"),
@@ -188,7 +209,10 @@ SORT_KEYS: dict[str, tuple[str, ...]] = {
     "videos": ("video_id",),
     "predictions": ("video_id", "level", "start_s"),
     "segments": ("video_id", "start_s"),
+    "search_index": ("cell", "clip_id"),
 }
+# Rows of a Parquet row group, where smaller ones than Arrow's million let readers skip most of a file.
+ROW_GROUP_ROWS: dict[str, int] = {"search_index": 16_384}
 MAX_MESSAGE_BYTES = 1024
 
 

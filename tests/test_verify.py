@@ -273,6 +273,8 @@ def test_the_files_of_every_table_are_looked_at(root: str, name: str) -> None:
     segment |= {"kind": "supervised", "segmentation": "s", "segmentation_digest": "d", "model_version": "1"}
     row = {"labels": {"label": "x", "source": "s"}, "runs": run, "segments": {**segment, "run_key": "k", "ds": DS}}
     row["predictions"] = predictions("a")[-1]
+    code = {"clip_id": "c", "start_s": 0.0, "end_s": 1.0, "cell": 0, "code": [127]}
+    row["search_index"] = {**code, "model_version": "1", "index_key": "k", "shard": 0}
     if not tables.read(root, name).num_rows:
         tables.append_rows(root, name, [{**video("a", "ok"), **row.get(name, {})}])
     file = next(datafiles.files(name, tables.open_table(root, name)))

@@ -46,7 +46,7 @@ _AGAIN = "`sora rollback --root {root} --run RUN_KEY` with the run named, then `
 _WITHOUT = (
     "drop it from the log (`DeltaTable(TABLE).repair()` of the deltalake package) and make its rows again: `sora "
     "catalog` for videos, labels and ignored, `sora extract` for features and failures, `sora classify predict` for "
-    "predictions; rows of runs are history only"
+    "predictions, `sora index` for search_index; rows of runs are history only"
 )
 
 FILE_LAWS = (

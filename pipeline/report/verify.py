@@ -21,9 +21,8 @@ from pipeline.progress import OnProgress, Progress, unwatched
 from pipeline.report.laws import FILE_LAWS, LAWS, PREPARED, Law
 
 # A job commits to `failures` before `videos` (catalog) and to both before `features`; opened the other way round, a
-# job that runs meanwhile looks unfinished, never broken. Predictions and segments are of vectors that were there
-# before.
-_OPENED = ("predictions", "segments", "features", "videos", "failures", "labels", "runs", "ignored")
+# job that runs meanwhile looks unfinished, never broken. What is made of vectors comes before them for the same reason.
+_OPENED = ("search_index", "predictions", "segments", "features", "videos", "failures", "labels", "runs", "ignored")
 _KEY_TABLES = frozenset({"features", "videos", "failures"})
 _LAW_TABLES = _KEY_TABLES | {"predictions"}
 _MAX_EXAMPLES = 20

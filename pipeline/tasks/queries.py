@@ -1,0 +1,112 @@
+"""What is looked for: a clip or a video of the table, a new file, or vectors at hand."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from pipeline import storage, tables
+from pipeline.errors import ConfigError
+from pipeline.tasks.slices import stacked_vectors
+from pipeline.tasks.source import Source
+
+_ID = re.compile("[0-9a-f]{32}")
+_ROWS = ["clip_id", "video_id", "uri", "start_s", "end_s", "clip_index", "version", "embedding"]
+
+
+@dataclass(frozen=True)
+class Query:
+    """A query.
+
+    Args:
+        kind: clip, video, file or vectors.
+        uri: Of its video; None for vectors.
+        video_id: Of its video, where that is in the catalog.
+        start_s, end_s: The time it covers.
+        vectors: float32 (Q, D), not normalised, one a slice.
+        note: What should be known of it: damage of a file.
+    """
+
+    kind: str
+    uri: str | None
+    video_id: str | None
+    start_s: float
+    end_s: float
+    vectors: NDArray[np.float32]
+    note: str | None = None
+
+
+def find_query(source: Source, text: str) -> Query:
+    """The query a text stands for: a clip_id, a video_id, a video's uri, or the path of a file.
+
+    Args:
+        source: Where its vectors may be.
+        text: As it was typed.
+    Raises:
+        ConfigError: it is none of these.
+        DecodeError: the file is no video that decodes.
+    """
+    if _ID.fullmatch(text):
+        found = _rows_where(source, pc.field("clip_id") == text) or _rows_where(source, pc.field("video_id") == text)
+        if found is not None:
+            return found
+    uri = _as_uri(text)
+    found = _rows_where(source, pc.field("uri").isin([text, uri]))
+    if found is not None:
+        return found
+    if storage.is_local(uri) and not storage.local_path(uri).is_file():
+        raise ConfigError(
+            "The query is nothing to search by.",
+            where=source.where,
+            got=text,
+            expected="a clip_id or video_id of the table (32 hex digits), a video's uri, or the path of a video",
+            cure=f'sora sql --root {source.root} "SELECT clip_id, video_id, uri FROM features LIMIT 5" shows some',
+        )
+    return file_query(source, uri)
+
+
+def file_query(source: Source, path: str | Path) -> Query:
+    """A new file, embedded now.
+
+    Raises:
+        DecodeError: it is no video that decodes.
+    """
+    from pipeline.tasks.embed import embed_file  # torch takes seconds to import, and no other query needs it
+
+    embedded = embed_file(source.root, path, source.model.version if _is_own(source) else source.model.uri)
+    start_s, end_s = float(embedded.start_s[0]), float(embedded.end_s[-1])
+    return Query("file", embedded.uri, None, start_s, end_s, embedded.vectors, embedded.damage)
+
+
+def _is_own(source: Source) -> bool:
+    return source.model.uri == storage.join(source.root, "models", source.model.version)
+
+
+def _as_uri(text: str) -> str:
+    """A path or URI as the catalog would write it."""
+    try:
+        return storage.normalize(text)
+    except ConfigError:
+        return text
+
+
+def _rows_where(source: Source, where: pc.Expression) -> Query | None:
+    """The rows of live versions that meet a condition: a clip, or all slices of a video."""
+    of_model = pc.field("model_version") == source.model.version
+    rows = tables.read(source.root, "features", _ROWS, where & of_model)
+    numbers = source.gallery.numbers(rows["video_id"], rows["version"])
+    rows = rows.filter(pc.greater_equal(numbers, 0)).sort_by("clip_index")
+    if not rows.num_rows:
+        return None
+    kind = "clip" if rows.num_rows == 1 and "clip_id" in str(where) else "video"
+    return Query(
+        kind,
+        rows["uri"][0].as_py(),
+        rows["video_id"][0].as_py(),
+        pc.min(rows["start_s"]).as_py(),
+        pc.max(rows["end_s"]).as_py(),
+        stacked_vectors(rows["embedding"], where=source.where),
+    )
