@@ -14,6 +14,7 @@ COMMANDS = {
     "compare": "two evaluations side by side",
     "promote": "make a model the champion, unless its evaluation speaks against it",
     "nightly": "catalog, extract with the champion, sum up; safe to repeat",
+    "report": "one HTML page of the root: corpus, failures, runs, model, neighbours, map",
     "sql": "query the tables with DuckDB",
     "status": "what is done, missing, failed and stale",
     "verify": "prove that nothing is lost or doubled, and that every file is whole",

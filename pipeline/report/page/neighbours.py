@@ -1,0 +1,94 @@
+"""Which clips are shown with their neighbours, and which those are: arithmetic on vectors."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.report.page.vectors import Vectors, unit
+
+NUM_NEIGHBOURS = 5
+NUM_DRAWN, NUM_CLOSEST = 4, 4
+_MOST_PAIRED = 3000  # videos compared each with each
+
+
+@dataclass(frozen=True)
+class Neighbour:
+    """One slice near a query; `row` is its place among the slices."""
+
+    row: int
+    similarity: float
+
+
+@dataclass(frozen=True)
+class Query:
+    """A slice and the nearest slices of other videos, one a video, the nearest first."""
+
+    row: int
+    is_drawn: bool  # False: chosen because its nearest neighbour is so near
+    neighbours: Sequence[Neighbour]
+
+
+def queries(vectors: Vectors) -> list[Query]:
+    """Some videos at random, one a label as long as there are labels, and some of the closest pairs.
+
+    A query is the middle slice of its video. Similarity is the cosine, over all slices of all other videos.
+    """
+    if vectors.num_videos < 2:
+        return []
+    drawn = drawn_videos(vectors.labels, NUM_DRAWN)
+    close = closest_videos(vectors.means, NUM_CLOSEST, without=drawn)
+    videos = [*close, *drawn]
+    rows = [int((vectors.first[video] + vectors.first[video + 1] - 1) // 2) for video in videos]
+    found = nearest(vectors, rows, videos)
+    return [Query(row, video in drawn, near) for row, video, near in zip(rows, videos, found, strict=True)]
+
+
+def drawn_videos(labels: Sequence[str], number: int) -> list[int]:
+    """Random videos, the same for the same corpus; other labels first."""
+    order = np.random.default_rng(0).permutation(len(labels)).tolist()
+    seen: set[str] = set()
+    fresh = [video for video in order if labels[video] and not (labels[video] in seen or seen.add(labels[video]))]  # type: ignore[func-returns-value]
+    rest = [video for video in order if video not in set(fresh[:number])]
+    return [*fresh, *rest][:number]
+
+
+def closest_videos(means: NDArray[np.floating], number: int, *, without: Sequence[int]) -> list[int]:
+    """One video of each of the closest pairs, by the cosine of their means, among at most 3,000 drawn videos."""
+    sample = np.sort(np.random.default_rng(1).permutation(len(means))[:_MOST_PAIRED])
+    directions = unit(means[sample])
+    similarity = directions @ directions.T
+    np.fill_diagonal(similarity, -np.inf)
+    partner = similarity.argmax(axis=1)
+    chosen: list[int] = []
+    taken = set(without)
+    for index in np.argsort(-similarity.max(axis=1), kind="stable"):
+        one, other = int(sample[index]), int(sample[partner[index]])
+        if len(chosen) < number and not {one, other} & taken:
+            chosen.append(one)
+            taken |= {one, other}
+    return chosen
+
+
+def nearest(vectors: Vectors, rows: Sequence[int], videos: Sequence[int]) -> Iterator[list[Neighbour]]:
+    """For each query row the nearest slice of each of the nearest other videos.
+
+    Args:
+        vectors: All of them.
+        rows: Places of the queries among the slices.
+        videos: The video of each.
+    """
+    directions = unit(vectors.slices.vectors)
+    for row, video in zip(rows, videos, strict=True):
+        similarity = directions @ directions[row]  # (N,)
+        best = np.maximum.reduceat(similarity, vectors.first[:-1])  # (V,)
+        best[video] = -np.inf
+        near = np.argsort(-best, kind="stable")[: min(NUM_NEIGHBOURS, vectors.num_videos - 1)]
+        yield [_best_slice(vectors, similarity, int(other)) for other in near]
+
+
+def _best_slice(vectors: Vectors, similarity: NDArray[np.float32], video: int) -> Neighbour:
+    start, stop = int(vectors.first[video]), int(vectors.first[video + 1])
+    row = start + int(similarity[start:stop].argmax())
+    return Neighbour(row, float(similarity[row]))
