@@ -14,8 +14,8 @@ from markupsafe import Markup
 
 from pipeline.report.page.histogram import Histogram
 
-_INK, _RULE, _FIRST, _SECOND = "#010203", "#040506", "#070809", "#0a0b0c"
-_PAINT = {_INK: "var(--muted)", _RULE: "var(--line)", _FIRST: "var(--c1)", _SECOND: "var(--c2)"}
+_INK, _RULE, _FIRST, _SECOND, _PAPER = "#010203", "#040506", "#070809", "#0a0b0c", "#0d0e0f"
+_PAINT = {_PAPER: "var(--paper)", _INK: "var(--muted)", _RULE: "var(--line)", _FIRST: "var(--c1)", _SECOND: "var(--c2)"}
 _WIDTH_IN, _HEIGHT_IN = 3.6, 1.9  # drawn about as wide as it is shown: text keeps its size on a phone
 _TEXT_PT = 8.0
 # What matplotlib writes for files of their own: namespaces, sizes, fonts, names of parts, empty groups.
@@ -39,7 +39,7 @@ class Chart:
         svg: Inline SVG without text from outside.
         alt: What one sees, in a sentence.
         columns, rows: The table.
-        keys: Names of the first and second line, where there are two.
+        keys: Names of the first and second line.
     """
 
     title: str
@@ -56,7 +56,7 @@ def histogram(title: str, found: Histogram, *, unit: str) -> Chart:
     widths = [high - low for low, high in zip(found.edges, found.edges[1:], strict=False)]
     if found.edges[0] == found.edges[-1]:
         widths = [max(abs(found.edges[0]), 1.0) * 0.1]
-    axis.bar(found.edges[:-1], found.counts, width=widths, align="edge", color=_FIRST, edgecolor="none", linewidth=0)
+    axis.bar(found.edges[:-1], found.counts, width=widths, align="edge", color=_FIRST, edgecolor=_PAPER, linewidth=0.8)
     if found.is_logarithmic:
         axis.set_xscale("log")
     _finish(axis, unit=unit)
@@ -107,7 +107,7 @@ def lines(title: str, curves: Mapping[str, Sequence[tuple[int, float]]], *, step
     rows = [(at, *(f"{found[at]:.4g}" if at in found else "" for found in of_step)) for at in steps]
     last = ", ".join(f"{name} {curves[name][-1][1]:.4g}" for name in names)
     alt = f"Curve over {len(steps)} {step}s; at the end {last}."
-    return Chart(title, _svg(figure, title), alt, (step, *names), rows, names if len(names) > 1 else ())
+    return Chart(title, _svg(figure, title), alt, (step, *names), rows, names)
 
 
 def _figure() -> tuple[Any, Any]:

@@ -16,6 +16,7 @@ from PIL import Image
 
 from pipeline import storage
 from pipeline.decode.limits import DecodeLimits
+from pipeline.decode.records import Clip
 from pipeline.decode.sampling import SamplingConfig
 from pipeline.decode.sandbox import Sandbox
 from pipeline.errors import DecodeError, SoraError
@@ -113,11 +114,13 @@ def fitted(size: tuple[int, int] | None) -> tuple[int, int]:
 
 def _frame(sandbox: Sandbox, moment: Moment, size: tuple[int, int] | None) -> Frame:
     config, place = sampling_at(moment.time_s)
+    clips: list[Clip] = []
     try:
         with storage.open_object(moment.uri) as source:
-            clips = list(sandbox.read_clips(source, config))
+            clips.extend(sandbox.read_clips(source, config))
     except DecodeError as e:
-        return Frame(None, e.error_class.replace("_", " "))
+        if not clips:  # with partial, the clip may have come before the damage
+            return Frame(None, "damaged there" if e.error_class == "partial" else e.error_class.replace("_", " "))
     except FileNotFoundError:
         return Frame(None, "it is not there any more")
     except (OSError, SoraError) as e:

@@ -16,6 +16,7 @@ from pipeline.tracking_curves import curves
 
 _MOST_CURVES = 6
 _FIRST = ("loss", "accuracy", "recon_error")  # then by name
+_TITLES = {"recon_error": "Reconstruction error", "data_wait_s": "Waiting for data, s", "epoch_s": "Epoch, s"}
 _NOT_CURVES = ("epoch", "train_clips", "validation_clips")
 NO_MODEL = "There is no model yet. `sora train` makes one."
 
@@ -45,8 +46,13 @@ def curve_charts(values: Mapping[str, Sequence[tuple[int, float]]]) -> list[Char
         if name not in _NOT_CURVES and len(values[name]) > 1:
             is_side = side in ("train", "validation") and bool(base)
             grouped.setdefault(base if is_side else name, {})[side if is_side else name] = values[name]
-    order = sorted(grouped, key=lambda name: (_FIRST.index(name) if name in _FIRST else len(_FIRST), name))
-    return [lines(name.replace("_", " ").capitalize(), grouped[name], step="epoch") for name in order[:_MOST_CURVES]]
+    order = sorted(grouped, key=_rank)[:_MOST_CURVES]
+    return [lines(_TITLES.get(name, name.replace("_", " ").capitalize()), grouped[name], step="epoch") for name in order]
+
+
+def _rank(name: str) -> tuple[int, bool, str]:
+    """What was learned before how long it took."""
+    return _FIRST.index(name) if name in _FIRST else len(_FIRST), name.endswith("_s"), name
 
 
 def _pairs(slices: Slices | None, model: registry.ModelReference) -> tuple[list[Pair], str]:

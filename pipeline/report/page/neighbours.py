@@ -10,7 +10,7 @@ from pipeline.report.page.vectors import Vectors, unit
 
 NUM_NEIGHBOURS = 5
 NUM_DRAWN, NUM_CLOSEST = 4, 4
-_MOST_PAIRED = 3000  # videos compared each with each
+MOST_PAIRED = 3000  # videos compared each with each
 
 
 @dataclass(frozen=True)
@@ -48,26 +48,28 @@ def queries(vectors: Vectors) -> list[Query]:
 def drawn_videos(labels: Sequence[str], number: int) -> list[int]:
     """Random videos, the same for the same corpus; other labels first."""
     order = np.random.default_rng(0).permutation(len(labels)).tolist()
-    seen: set[str] = set()
-    fresh = [video for video in order if labels[video] and not (labels[video] in seen or seen.add(labels[video]))]  # type: ignore[func-returns-value]
+    first_of = {labels[video]: video for video in reversed(order) if labels[video]}
+    fresh = [video for video in order if first_of.get(labels[video]) == video]
     rest = [video for video in order if video not in set(fresh[:number])]
     return [*fresh, *rest][:number]
 
 
 def closest_videos(means: NDArray[np.floating], number: int, *, without: Sequence[int]) -> list[int]:
-    """One video of each of the closest pairs, by the cosine of their means, among at most 3,000 drawn videos."""
-    sample = np.sort(np.random.default_rng(1).permutation(len(means))[:_MOST_PAIRED])
+    """One video of each of the closest groups, by the cosine of their means, among at most 3,000 drawn videos.
+
+    What is near a chosen video is not chosen again: ten copies of one video are one group, not five pairs.
+    """
+    sample = np.sort(np.random.default_rng(1).permutation(len(means))[:MOST_PAIRED])
     directions = unit(means[sample])
     similarity = directions @ directions.T
     np.fill_diagonal(similarity, -np.inf)
-    partner = similarity.argmax(axis=1)
     chosen: list[int] = []
     taken = set(without)
     for index in np.argsort(-similarity.max(axis=1), kind="stable"):
-        one, other = int(sample[index]), int(sample[partner[index]])
-        if len(chosen) < number and not {one, other} & taken:
-            chosen.append(one)
-            taken |= {one, other}
+        near = np.argsort(-similarity[index], kind="stable")[:NUM_NEIGHBOURS] if len(chosen) < number else []
+        if len(chosen) < number and not {int(sample[index]), int(sample[near[0]])} & taken:
+            chosen.append(int(sample[index]))
+            taken |= {int(sample[index]), *(int(sample[other]) for other in near)}
     return chosen
 
 

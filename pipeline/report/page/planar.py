@@ -6,8 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.manifold import TSNE
+from threadpoolctl import threadpool_limits
 
-MOST_EMBEDDED = 1500  # videos; t-SNE of so many takes some 8 s on two cores
+MOST_EMBEDDED = 1500  # videos; t-SNE of so many takes some 9 s of one core
 MOST_POINTS = 3000
 MOST_CLASSES = 23  # eight colours times three shapes, less the one for all others
 OTHERS = "others"
@@ -64,7 +65,9 @@ def _directions(means: NDArray[np.floating]) -> NDArray[np.float64]:
 
 def _tsne(x: NDArray[np.float64]) -> NDArray[np.float64]:
     perplexity = min(_PERPLEXITY, (len(x) - 1) / 3)
-    points: NDArray[np.float64] = TSNE(perplexity=perplexity, init="random", random_state=0).fit_transform(x)
+    # On busy cores its threads wait for each other, spinning: 140 points took 46 s with two threads, 1.6 s with one.
+    with threadpool_limits(1):
+        points: NDArray[np.float64] = TSNE(perplexity=perplexity, init="random", random_state=0).fit_transform(x)
     return points
 
 
