@@ -7,7 +7,7 @@ import io
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from markupsafe import Markup
@@ -18,6 +18,7 @@ _INK, _RULE, _FIRST, _SECOND, _PAPER = "#010203", "#040506", "#070809", "#0a0b0c
 _PAINT = {_PAPER: "var(--paper)", _INK: "var(--muted)", _RULE: "var(--line)", _FIRST: "var(--c1)", _SECOND: "var(--c2)"}
 _WIDTH_IN, _HEIGHT_IN = 3.6, 1.9  # drawn about as wide as it is shown: text keeps its size on a phone
 _TEXT_PT = 8.0
+_LEAST_DAYS = 14  # a lone night is a bar, not a wall
 # What matplotlib writes for files of their own: namespaces, sizes, fonts, names of parts, empty groups.
 _COMPACT = (
     (r"<metadata>.*?</metadata>|<style.*?</style>", ""),
@@ -74,6 +75,8 @@ def bars(title: str, days: Sequence[date], values: Sequence[int], *, unit: str) 
     figure, axis = _figure()
     axis.bar(days, values, width=0.8, color=_FIRST, edgecolor="none", linewidth=0)
     _date_axis(axis, days)
+    span = max((days[-1] - days[0]).days + 1, _LEAST_DAYS)
+    axis.set_xlim(days[-1] - timedelta(days=span - 0.4), days[-1] + timedelta(days=0.6))
     _finish(axis)
     rows = [(f"{day}", f"{value:,}") for day, value in zip(days, values, strict=True)]
     alt = f"Bars: {len(values)} nights, {max(values, default=0):,} {unit} at most, {values[-1]:,} in the last one."
