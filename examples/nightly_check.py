@@ -18,7 +18,9 @@ FAILED = """
 SHIFTED = """
     SELECT ds, avg(recon_error) / (SELECT avg(recon_error) FROM features) - 1 AS shift FROM features GROUP BY ds
 """
-BROKEN = "SELECT uri, start_s FROM features WHERE NOT list_aggregate(list_transform(embedding, lambda x: isfinite(x)), 'bool_and')"
+BROKEN = """
+    SELECT uri, start_s FROM features WHERE list_contains(list_transform(embedding, lambda x: isfinite(x)), false)
+"""
 
 
 def main(root_uri: str) -> int:

@@ -91,7 +91,9 @@ class RootTable:
         try:
             import polars
         except ImportError as e:
-            raise ConfigError("Polars is not installed.", where=f"{self.name}.polars()", cure="pip install polars") from e
+            raise ConfigError(
+                "Polars is not installed.", where=f"{self.name}.polars()", cure="pip install polars"
+            ) from e
         return polars.scan_pyarrow_dataset(self.dataset())
 
     def duckdb(self) -> duckdb.DuckDBPyRelation:

@@ -3,8 +3,8 @@
 num_videos --> videos (hard links to a few rendered ones), labels, features (SLICES_A_VIDEO each), failures, runs
 """
 
-import json
 import os
+from dataclasses import asdict
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -14,10 +14,14 @@ from numpy.typing import NDArray
 
 from benchmarks.plan.catalog import SAMPLING_DIGEST, complete, hex32
 from pipeline import datafiles, registry, schema, storage, tables
+from pipeline.decode.sampling import SamplingConfig
+from pipeline.model.autoencoder import build_model
+from pipeline.model.checkpoint import save_checkpoint
+from pipeline.model.config import sora_xs
 from tests.support.videos import encode_video
 
 SLICES_A_VIDEO, DIM, NUM_CLASSES = 4, 64, 12
-VERSION, NUM_NIGHTS = "1", 30
+NUM_NIGHTS = 30
 _NUM_FILES = 40  # links to one file: 100,000 / 40 is far below what file systems allow
 _NOW = datetime(2026, 1, 2, 3, tzinfo=UTC)
 _CODECS = np.array(["h264", "hevc", "av1", "vp9", "mpeg4", "prores"])
@@ -29,9 +33,7 @@ def write_root(folder: Path, *, num_videos: int) -> str:
     """Make the videos and the root; returns the root's URI."""
     root = storage.normalize(str(folder / "root"))
     tables.create_missing(root)
-    model = storage.join(root, "models", VERSION, "model.json")
-    storage.put(model, json.dumps({"digest": VERSION * 32}).encode())
-    registry.promote(root, VERSION)
+    model = _publish_model(root, folder / "model")
     generator = np.random.default_rng(0)
     uris = _link_videos(folder / "videos", num_videos)
     videos = _videos(uris, generator)
@@ -41,13 +43,22 @@ def write_root(folder: Path, *, num_videos: int) -> str:
     rows = {
         "videos": videos,
         "labels": _labels(videos, classes),
-        "features": _features(done, classes[~failed], generator),
+        "features": _features(done, classes[~failed], model, generator),
         "failures": _failures(videos.filter(pa.array(failed))),
         "runs": _runs(num_videos),
     }
     for name, table in rows.items():
         tables.TableWriter(root, name, seen_transaction=0).commit(datafiles.write(root, name, table))
     return root
+
+
+def _publish_model(root: str, folder: Path) -> registry.ModelReference:
+    """A network of fresh weights: what it rebuilds is noise, and takes as long as the work of a trained one."""
+    network = build_model(sora_xs(), num_classes=0)
+    save_checkpoint(folder, network, labels=(), sampling=asdict(SamplingConfig()), metrics={})
+    model = registry.publish(root, folder)
+    registry.promote(root, model.version)
+    return model
 
 
 def _link_videos(folder: Path, number: int) -> list[str]:
@@ -94,7 +105,9 @@ def _labels(videos: pa.Table, classes: NDArray[np.int64]) -> pa.Table:
     return complete("labels", videos.num_rows, **ids, label=names, source="planted", labelled_at=_NOW)
 
 
-def _features(done: pa.Table, classes: NDArray[np.int64], generator: np.random.Generator) -> pa.Table:
+def _features(
+    done: pa.Table, classes: NDArray[np.int64], model: registry.ModelReference, generator: np.random.Generator
+) -> pa.Table:
     """Vectors around a centre for each class."""
     number = done.num_rows * SLICES_A_VIDEO
     video = np.repeat(np.arange(done.num_rows), SLICES_A_VIDEO)
@@ -115,9 +128,9 @@ def _features(done: pa.Table, classes: NDArray[np.int64], generator: np.random.G
         embedding=pa.ListArray.from_arrays(offsets, pa.array(vectors.astype(np.float32).ravel())),
         recon_error=pa.array(generator.gamma(4.0, 0.03, number).astype(np.float32)),
         motion=0.05,
-        model_name="planted",
-        model_version=VERSION,
-        model_digest=VERSION * 32,
+        model_name="sora_xs",
+        model_version=model.version,
+        model_digest=model.digest,
         sampling_digest=SAMPLING_DIGEST,
         run_key="0" * 16,
         ds=pa.array([date(2026, 1, 1) + timedelta(days=int(night)) for night in nights]),

@@ -1,4 +1,4 @@
-"""The report of a large root, made by the command and opened in headless Chromium, and the figures that are promised."""
+"""The report of a large root, made by the command, opened in headless Chromium, held against what is promised."""
 
 import json
 import subprocess

@@ -6,9 +6,9 @@ No driver and no port: the protocol is JSON, a NUL after each message, on file d
 import base64
 import json
 import os
-import shlex
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -20,7 +20,14 @@ from pipeline.errors import SoraError
 
 LIMIT_S = 120.0
 # The page under test is ours and local; Chromium's own sandbox needs rights that containers do not have.
-_FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-dev-shm-usage", "--hide-scrollbars")
+_FLAGS = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--no-first-run",
+    "--disable-dev-shm-usage",
+    "--hide-scrollbars",
+)
 
 
 def chromium() -> str:
@@ -33,6 +40,16 @@ def chromium() -> str:
     if found is None:
         raise SoraError("Chromium is not installed.", where="PATH", cure="apt-get install -y chromium")
     return found
+
+
+# Moves the pipes to descriptors 3 and 4, whatever theirs are, and becomes the browser.
+_LAUNCH = """
+import fcntl, os, sys
+r, w = (fcntl.fcntl(int(fd), fcntl.F_DUPFD_CLOEXEC, 10) for fd in sys.argv[1:3])
+os.dup2(r, 3)
+os.dup2(w, 4)
+os.execv(sys.argv[3], sys.argv[3:])
+"""
 
 
 class Tab:
@@ -77,7 +94,9 @@ class Tab:
 
     def requests(self) -> list[str]:
         """The addresses that were asked for since the page was opened, without those that are data."""
-        sent = [event["params"]["request"]["url"] for event in self._seen if event["method"].endswith("requestWillBeSent")]
+        sent = [
+            event["params"]["request"]["url"] for event in self._seen if event["method"].endswith("requestWillBeSent")
+        ]
         return [url for url in sent if not url.startswith("data:")]
 
     def screenshot(self, path: Path) -> None:
@@ -135,9 +154,9 @@ def tab() -> Iterator[Tab]:
         to_read, to_write = os.pipe()
         from_read, from_write = os.pipe()
         words = [chromium(), *_FLAGS, f"--user-data-dir={profile}", "--remote-debugging-pipe", "about:blank"]
-        line = f"exec {shlex.join(words)} 3<&{to_read} 4>&{from_write}"
+        launch = [sys.executable, "-c", _LAUNCH, str(to_read), str(from_write), *words]
         quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        browser = subprocess.Popen(["sh", "-c", line], pass_fds=(to_read, from_write), **quiet)
+        browser = subprocess.Popen(launch, pass_fds=(to_read, from_write), **quiet)
         os.close(to_read)
         os.close(from_write)
         with open(to_write, "wb") as to_browser, open(from_read, "rb") as from_browser:

@@ -74,5 +74,3 @@ def _upright(width: Any, height: Any, rotation_deg: Any) -> tuple[int, int] | No
     if not width or not height:
         return None
     return (int(height), int(width)) if rotation_deg in (90, 270) else (int(width), int(height))
-
-

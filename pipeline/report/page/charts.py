@@ -147,9 +147,9 @@ def _finish(axis: Any, *, unit: str = "") -> None:
 def _date_axis(axis: Any, times: Sequence[date]) -> None:
     from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 
-    locator = AutoDateLocator(minticks=2, maxticks=5)
+    locator = AutoDateLocator(minticks=2, maxticks=5)  # type: ignore[no-untyped-call]
     axis.xaxis.set_major_locator(locator)
-    axis.xaxis.set_major_formatter(ConciseDateFormatter(locator))
+    axis.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
     axis.xaxis.get_offset_text().set(color=_INK, fontsize=_TEXT_PT)
     if len(set(times)) == 1:  # a lone point would stand in hours
         axis.set_xticks([times[0]], [f"{times[0]:%Y-%m-%d}"])

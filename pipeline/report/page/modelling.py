@@ -47,7 +47,9 @@ def curve_charts(values: Mapping[str, Sequence[tuple[int, float]]]) -> list[Char
             is_side = side in ("train", "validation") and bool(base)
             grouped.setdefault(base if is_side else name, {})[side if is_side else name] = values[name]
     order = sorted(grouped, key=_rank)[:_MOST_CURVES]
-    return [lines(_TITLES.get(name, name.replace("_", " ").capitalize()), grouped[name], step="epoch") for name in order]
+    return [
+        lines(_TITLES.get(name, name.replace("_", " ").capitalize()), grouped[name], step="epoch") for name in order
+    ]
 
 
 def _rank(name: str) -> tuple[int, bool, str]:

@@ -65,11 +65,13 @@ def closest_videos(means: NDArray[np.floating], number: int, *, without: Sequenc
     np.fill_diagonal(similarity, -np.inf)
     chosen: list[int] = []
     taken = set(without)
-    for index in np.argsort(-similarity.max(axis=1), kind="stable"):
-        near = np.argsort(-similarity[index], kind="stable")[:NUM_NEIGHBOURS] if len(chosen) < number else []
-        if len(chosen) < number and not {int(sample[index]), int(sample[near[0]])} & taken:
+    for index in np.argsort(-similarity.max(axis=1), kind="stable").tolist():
+        if len(chosen) == number:
+            break
+        near = sample[np.argsort(-similarity[index], kind="stable")[:NUM_NEIGHBOURS]].tolist()
+        if not {int(sample[index]), near[0]} & taken:
             chosen.append(int(sample[index]))
-            taken |= {int(sample[index]), *(int(sample[other]) for other in near)}
+            taken |= {int(sample[index]), *near}
     return chosen
 
 

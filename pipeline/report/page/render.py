@@ -22,7 +22,11 @@ _TEMPLATE, _STYLE, _SCRIPT = "page.html.jinja", "page.css", "map.js"
 def render(page: Page) -> str:
     """The page as HTML."""
     environment = Environment(
-        loader=FileSystemLoader(_FOLDER), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=FileSystemLoader(_FOLDER),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     environment.filters |= {"number": number, "size": size, "span": span, "percent": percent}
     script = (_FOLDER / _SCRIPT).read_text()

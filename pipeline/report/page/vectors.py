@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import duckdb
 import numpy as np
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from pipeline import registry
@@ -66,8 +65,8 @@ def read_vectors(connection: duckdb.DuckDBPyConnection, root: str, model: str) -
     first = first_rows(slices)
     label_of = dict(connection.execute(_LABELS).fetchall())
     ids = slices.rows["video_id"].take(first[:-1]).to_pylist()
-    counts = np.diff(first)[:, None]
-    means = np.add.reduceat(slices.vectors, first[:-1], axis=0) / counts.astype(np.float32)
+    sums = np.add.reduceat(slices.vectors, first[:-1], axis=0)
+    means = (sums / np.diff(first)[:, None]).astype(np.float32)
     return Vectors(slices, first, means, [str(label_of.get(video_id, "")) for video_id in ids], num_slices)
 
 
@@ -93,9 +92,3 @@ def unit(vectors: NDArray[np.floating]) -> NDArray[np.float32]:
 def uris(vectors: Vectors) -> list[str]:
     """The uri of each video, (V,)."""
     return [str(uri) for uri in vectors.slices.rows["uri"].take(vectors.first[:-1]).to_pylist()]
-
-
-def mean_motion(vectors: Vectors) -> float | None:
-    """Mean motion over the slices; None where no slice says."""
-    value = pc.mean(vectors.slices.rows["motion"]).as_py()
-    return None if value is None else float(value)
