@@ -1,11 +1,13 @@
 """What was measured while a model was trained: from MLflow, or from what MLflow was not told yet."""
 
+import contextlib
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline import storage, tracking, tracking_client, tracking_spool
+from pipeline.tracking_spool import Entry
 
 _log = logging.getLogger(__name__)
 _SQLITE = "sqlite:///"
@@ -29,9 +31,15 @@ def curves(root: str, run_id: str | None) -> Curves:
         Without values where there are none any more; `source` says then why.
     """
     root = storage.normalize(root)
-    kept = _waiting(root, run_id)
-    if kept:
-        return Curves(kept, "kept under the root until MLflow can be told")
+    told, waits = _told(root, run_id), _waiting(root, run_id)
+    names = told.values.keys() | waits.keys()
+    values = {name: sorted({**dict(told.values.get(name, ())), **waits.get(name, {})}.items()) for name in names}
+    kept = "what waits under the root until MLflow can be told"
+    source = told.source if not waits else f"{told.source}, and {kept}" if told.values else kept
+    return Curves(values, source)
+
+
+def _told(root: str, run_id: str | None) -> Curves:
     if run_id is None:
         return Curves({}, "MLflow never heard of the training")
     uri = tracking.tracking_uri(root)
@@ -46,15 +54,20 @@ def curves(root: str, run_id: str | None) -> Curves:
         return Curves({}, f"MLflow at {uri} has no run {run_id}: {type(e).__name__}")
 
 
-def _waiting(root: str, run_id: str | None) -> dict[str, list[tuple[int, float]]]:
-    """The metrics that wait: of the run, or of the newest training where it has no id."""
-    entries = [tracking_spool.read_entry(uri) for uri in tracking_spool.waiting(root)]
-    told = [entry for entry in entries if entry.kind == "metrics" and entry.run.tags.get("sora_job") == "train"]
-    told = [entry for entry in told if entry.run.run_id == run_id]
+def _waiting(root: str, run_id: str | None) -> dict[str, dict[int, float]]:
+    """Value by step of the metrics that wait: of the run, or of the newest training that has no id yet."""
+    told = [entry for entry in _entries(root) if entry.kind == "metrics" and entry.run.run_id == run_id]
+    told = [entry for entry in told if entry.run.tags.get("sora_job") == "train"]
     newest = max((entry.run.started_ms for entry in told), default=0)
     found: dict[str, dict[int, float]] = {}
     for entry in told:
         if entry.run.started_ms == newest:
             for name, value in entry.fields["values"].items():
                 found.setdefault(name, {})[int(entry.fields["step"])] = float(value)
-    return {name: sorted(of_step.items()) for name, of_step in found.items()}
+    return found
+
+
+def _entries(root: str) -> Iterator[Entry]:
+    for uri in tracking_spool.waiting(root):
+        with contextlib.suppress(FileNotFoundError):  # it was told since
+            yield tracking_spool.read_entry(uri)

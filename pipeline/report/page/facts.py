@@ -138,7 +138,7 @@ def last_runs(connection: duckdb.DuckDBPyConnection) -> list[RunRow]:
         "FROM runs ORDER BY started_at DESC LIMIT ?",
         _MOST_RUNS,
     )
-    return [RunRow(*row[:5], _counts(row[5])) for row in found]
+    return [RunRow(job, status, at, seconds, rate, _counts(counts)) for job, status, at, seconds, rate, counts in found]
 
 
 def rates(connection: duckdb.DuckDBPyConnection) -> list[tuple[datetime, float]]:

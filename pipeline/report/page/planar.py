@@ -68,7 +68,8 @@ def _tsne(x: NDArray[np.float64]) -> NDArray[np.float64]:
     # On busy cores its threads wait for each other, spinning: 140 points took 46 s with two threads, 1.6 s with one.
     with threadpool_limits(1):
         points = TSNE(perplexity=perplexity, init="random", random_state=0).fit_transform(x)
-    return np.asarray(points, dtype=np.float64)
+    found: NDArray[np.float64] = np.asarray(points, dtype=np.float64)
+    return found
 
 
 def _components(x: NDArray[np.float64]) -> NDArray[np.float64]:
