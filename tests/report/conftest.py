@@ -1,13 +1,15 @@
 """A planted root of real videos, some names of which are hostile, and what `sora report` makes of it."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from jobs import cli
 from pipeline import tables
+from tests.support.chromium import Tab, tab
 from tests.support.planted import DS, Planted, planted_root
-from tests.support.sora import Sora
 from tests.support.videos import encode_video
 
 HOSTILE_NAME = "<script>window.stolen=1</script>.mp4"
@@ -16,14 +18,15 @@ HOSTILE_MESSAGE = "</pre></script><script>window.stolen=1</script>"
 TWINS = ("walk/first.mp4", "walk/twin.mp4")
 
 
-@pytest.fixture
-def planted(tmp_path: Path) -> str:
+@pytest.fixture(scope="module")
+def planted(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A root of twelve videos that can be decoded: two are twins, one is hostile; two more are not there."""
+    place = tmp_path_factory.mktemp("planted")
     generator = np.random.default_rng(0)
     names = [*TWINS, HOSTILE_NAME, *(f"run/{index}.mp4" for index in range(9)), "gone/0.mp4", "gone/1.mp4"]
     videos = {}
     for index, name in enumerate(names):
-        path = tmp_path / "corpus" / name
+        path = place / "corpus" / name
         if not name.startswith("gone"):
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(encode_video(48, width=64 if index % 2 else 48, height=48))
@@ -33,7 +36,7 @@ def planted(tmp_path: Path) -> str:
     uris = list(videos)
     near = videos[uris[0]].vectors + 0.01 * generator.normal(size=(3, 16))
     videos[uris[1]] = Planted(near, label="walk", columns=videos[uris[1]].columns)
-    root = planted_root(str(tmp_path / "root"), videos)
+    root = planted_root(str(place / "root"), videos)
     failure = {"video_id": "f" * 32, "version": "v1", "run_key": "r", "ds": DS, "attempts": 1}
     video = {"video_id": "f" * 32, "uri": "file:///failed.mp4", "version": "v1", "status": "failed"}
     tables.append_rows(root, "videos", [video])
@@ -42,10 +45,16 @@ def planted(tmp_path: Path) -> str:
     return root
 
 
-@pytest.fixture
-def page(planted: str, tmp_path: Path, sora: Sora) -> Path:
+@pytest.fixture(scope="module")
+def page(planted: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The report on the planted root."""
-    output = tmp_path / "out" / "report.html"
-    made = sora("report", "--root", planted, "--output", output)
-    assert made.code == 0, made.err
+    output = tmp_path_factory.mktemp("page") / "report.html"
+    assert cli.main(["report", "--root", planted, "--output", str(output)]) == 0
     return output
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Tab]:
+    """One browser for the tests of a file; every page that is opened starts with no messages."""
+    with tab() as one:
+        yield one

@@ -53,7 +53,7 @@ os.execv(sys.argv[3], sys.argv[3:])
 
 
 class Tab:
-    """One page; `messages` holds every warning, error and exception that it logged."""
+    """One page; `messages` holds every warning, error and exception that it logged since it was opened."""
 
     def __init__(self, to_browser: BinaryIO, from_browser: BinaryIO):
         self._to, self._from = to_browser, from_browser
@@ -77,6 +77,7 @@ class Tab:
     def open(self, uri: str) -> float:
         """Open a page; returns the seconds until its load event, as the page itself measures them."""
         self._seen.clear()
+        self.messages.clear()
         self._call("Page.navigate", url=uri)
         self._wait("Page.loadEventFired")
         return float(self.value("performance.timing.loadEventStart - performance.timing.navigationStart")) / 1000
