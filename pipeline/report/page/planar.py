@@ -60,7 +60,9 @@ def frequent(labels: Sequence[str]) -> list[str]:
 
 def _directions(means: NDArray[np.floating]) -> NDArray[np.float64]:
     x = means.astype(np.float64)
-    return x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), np.finfo(np.float64).tiny)
+    lengths = np.linalg.norm(x, axis=1, keepdims=True)
+    directions: NDArray[np.float64] = x / np.maximum(lengths, np.finfo(np.float64).tiny)
+    return directions
 
 
 def _tsne(x: NDArray[np.float64]) -> NDArray[np.float64]:
