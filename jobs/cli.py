@@ -21,6 +21,7 @@ COMMANDS = {
     "behaviour": "behaviours of long videos: segments, profiles, anomalies, two classes",
     "quantize": "a model in eight bits out of another one, faster on CPUs",
     "nightly": "catalog, extract with the champion, sum up; safe to repeat",
+    "report": "one HTML page of the root: corpus, failures, runs, model, neighbours, map",
     "sql": "query the tables with DuckDB",
     "status": "what is done, missing, failed and stale",
     "verify": "prove that nothing is lost or doubled, and that every file is whole",

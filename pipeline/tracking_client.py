@@ -190,3 +190,14 @@ def _local_file(source: str) -> Iterator[Path]:
         path = Path(folder) / source.rpartition("/")[2]
         path.write_bytes(storage.read_bytes(source))
         yield path
+
+
+def metric_curves(uri: str, run_id: str) -> dict[str, list[tuple[int, float]]]:
+    """Step and value of every metric of a run, by name, in the order of the steps.
+
+    Raises:
+        Exception: MLflow has no such run, or does not answer.
+    """
+    client = connect(uri)
+    histories = {name: client.get_metric_history(run_id, name) for name in client.get_run(run_id).data.metrics}
+    return {name: sorted((one.step, float(one.value)) for one in history) for name, history in histories.items()}

@@ -138,7 +138,7 @@ def drain(root: str, tell: Callable[[Entry], Outcome], *, limit_s: float = math.
                 continue
             if (num_told and time.monotonic() > until_s) or not claim.is_held():
                 break
-            entry = _read(uri)
+            entry = read_entry(uri)
             outcome = tell(entry)
             if outcome == "stop":
                 break
@@ -190,7 +190,8 @@ class _Claim:
         return True
 
 
-def _read(uri: str) -> Entry:
+def read_entry(uri: str) -> Entry:
+    """The entry at a URI that `waiting` gave."""
     fields = json.loads(storage.read_bytes(uri))
     return Entry(**{**fields, "run": TrackedRun(**fields["run"])})
 

@@ -77,12 +77,12 @@ def _is_done(kinds: NDArray[np.int64]) -> NDArray[np.bool_]:
 
 def _videos(indices: NDArray[np.int64], generator: np.random.Generator) -> pa.Table:
     uris = [f"s3://footage/site-{i % 97:03d}/2026-{i % 12 + 1:02d}/camera-{i % 16:02d}/{i:09d}.mp4" for i in indices]
-    return _complete(
+    return complete(
         "videos",
         len(indices),
         video_id=pa.array([schema.video_id(uri) for uri in uris]),
         uri=pa.array(uris),
-        version=_hex32(len(indices), generator),
+        version=hex32(len(indices), generator),
         size_bytes=pa.array(generator.integers(1 << 20, 1 << 28, len(indices))),
         duration_s=pa.array(generator.gamma(2.0, 15.0, len(indices))),
         codec="h264",
@@ -98,11 +98,11 @@ def _features(done: pa.Table, ds: date, generator: np.random.Generator) -> pa.Ta
     embedding = pa.ListArray.from_arrays(  # two numbers: a plan never reads them
         pa.array(np.arange(0, 2 * num_rows + 1, 2, dtype=np.int32)), pa.array(np.ones(2 * num_rows, np.float32))
     )
-    return _complete(
+    return complete(
         "features",
         num_rows,
         **{name: done[name].take(video) for name in ("video_id", "uri", "version")},
-        clip_id=_hex32(num_rows, generator),
+        clip_id=hex32(num_rows, generator),
         clip_index=pa.array(clip_index),
         start_s=pa.array(clip_index.astype(np.float64)),
         end_s=pa.array(clip_index + 1.0),
@@ -121,7 +121,7 @@ def _features(done: pa.Table, ds: date, generator: np.random.Generator) -> pa.Ta
 def _failures(videos: pa.Table, indices: NDArray[np.int64], ds: date) -> Iterator[pa.Table]:
     for kind, error_class, attempts in ((0, "corrupt", 1), (100, "timeout", 1), (100, "timeout", DUE_AGAIN_ATTEMPTS)):
         failed = videos.filter(pa.array(indices % 200 == kind))
-        yield _complete(
+        yield complete(
             "failures",
             failed.num_rows,
             **{name: failed[name] for name in ("video_id", "uri", "version")},
@@ -135,7 +135,7 @@ def _failures(videos: pa.Table, indices: NDArray[np.int64], ds: date) -> Iterato
         )
 
 
-def _complete(name: str, num_rows: int, **values: object) -> pa.Table:
+def complete(name: str, num_rows: int, **values: object) -> pa.Table:
     """Rows of a table: arrays as given, other values in every row, columns left out null."""
     columns = schema.TABLES[name]
     arrays = [
@@ -147,7 +147,7 @@ def _complete(name: str, num_rows: int, **values: object) -> pa.Table:
     return pa.Table.from_arrays(arrays, schema=columns)
 
 
-def _hex32(num_rows: int, generator: np.random.Generator) -> pa.Array:
+def hex32(num_rows: int, generator: np.random.Generator) -> pa.Array:
     """Random strings of 32 hex digits, as ids and etags are."""
     digits = generator.bytes(16 * num_rows).hex().encode()
     offsets = np.arange(0, 32 * num_rows + 1, 32, dtype=np.int32)

@@ -21,8 +21,8 @@ from pipeline.evaluate.gather import common, read_rows, require_sides, stacked, 
 from pipeline.evaluate.judge import Judgement, Rows, VectorsOf, judge
 from pipeline.evaluate.measures import measure
 from pipeline.evaluate.pca import projected
-from pipeline.evaluate.pictures import confusion_figure, map_figure
-from pipeline.evaluate.record import FIDELITY, FILE, PAGE, figures, folder_of, markdown, numbers
+from pipeline.evaluate.pictures import confusion_counts, confusion_figure, map_figure
+from pipeline.evaluate.record import CONFUSION, FIDELITY, FILE, PAGE, figures, folder_of, markdown, numbers
 from pipeline.model.checkpoint import LoadedModel, load_checkpoint
 from pipeline.progress import Watcher
 from pipeline.train.report import per_class_report
@@ -232,6 +232,9 @@ def _keep(
         buffer = io.BytesIO()
         figure.savefig(buffer, format="png")
         storage.put(storage.join(folder, name), buffer.getvalue())
+    counts = confusion_counts(main.targets, main.predicted, rows.classes)
+    confusion = {"classes": list(rows.classes), "counts": counts.tolist()}
+    storage.put(storage.join(folder, CONFUSION), json.dumps(confusion).encode())
     storage.put(storage.join(folder, PAGE), page.encode())
     storage.put(storage.join(folder, FILE), text.encode())
     tags = {"sora_job": "evaluate", "sora_root": plan.root, "sora_version": plan.model.version}

@@ -12,9 +12,17 @@ _MOST_POINTS = 2000
 _PERPLEXITY = 30.0
 
 
+def confusion_counts(
+    targets: NDArray[np.int64], predicted: NDArray[np.int64], classes: Sequence[str]
+) -> NDArray[np.int64]:
+    """Of each true class (row) how often it was taken for each class (column), int64 (K, K)."""
+    counts: NDArray[np.int64] = confusion_matrix(targets, predicted, labels=range(len(classes)))
+    return counts
+
+
 def confusion_figure(targets: NDArray[np.int64], predicted: NDArray[np.int64], classes: Sequence[str]) -> Any:
     """A matplotlib figure: of each true class (row) the share that was taken for each class (column)."""
-    counts = confusion_matrix(targets, predicted, labels=range(len(classes)))
+    counts = confusion_counts(targets, predicted, classes)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     side = max(3.5, 0.3 * len(classes) + 1.5)
     figure = _figure(side, side)

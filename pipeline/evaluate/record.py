@@ -1,6 +1,6 @@
 """An evaluation as it is kept: one JSON object, and the same as a Markdown table.
 
-<root>/evaluations/<model_version>/{evaluation.json, evaluation.md, confusion.png, map.png}
+<root>/evaluations/<model_version>/{evaluation.json, evaluation.md, confusion.json, confusion.png, map.png}
 """
 
 import json
@@ -11,7 +11,7 @@ from pipeline import storage
 from pipeline.errors import ConfigError
 from pipeline.evaluate.judge import Judgement
 
-FILE, PAGE = "evaluation.json", "evaluation.md"
+FILE, PAGE, CONFUSION = "evaluation.json", "evaluation.md", "confusion.json"
 FIDELITY = ("psnr_z", "ssim_z", "psnr_e")  # of reconstructions, one a measured clip
 
 

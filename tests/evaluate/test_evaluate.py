@@ -60,7 +60,13 @@ def test_a_model_is_judged_compared_and_promoted(place: Path, sora: Sora) -> Non
     assert 0 < found["psnr_z"] < 60
     assert 0 < found["psnr_e"] < 60
     folder = place / "root/evaluations/1"
-    assert {path.name for path in folder.iterdir()} == {"evaluation.json", "evaluation.md", "confusion.png", "map.png"}
+    assert {path.name for path in folder.iterdir()} == {
+        "evaluation.json",
+        "evaluation.md",
+        "confusion.json",
+        "confusion.png",
+        "map.png",
+    }
     assert json.loads((folder / "evaluation.json").read_text()) == found
     run = next(row for row in tables.read(root, "runs").to_pylist() if row["job"] == "evaluate")
     assert dict(run["counts"])["videos"] == NUM_CLIPS
