@@ -11,19 +11,24 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 import duckdb
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as pads
+from numpy.typing import NDArray
 
 from pipeline import datafiles, storage, tables
 from pipeline.errors import ConfigError
-from pipeline.tasks import query
+from pipeline.tasks import query, search
 
 if TYPE_CHECKING:
     import polars
+
+    from pipeline.tasks.embed import Embedded
 
 
 def open_root(uri: str) -> "Root":
@@ -139,6 +144,16 @@ class Root:
         return RootTable(self.uri, "failures")
 
     @cached_property
+    def predictions(self) -> RootTable:
+        """One row is what one head says of one time slice, or of a whole video."""
+        return RootTable(self.uri, "predictions")
+
+    @cached_property
+    def segments(self) -> RootTable:
+        """One row is one behaviour during a stretch of a video."""
+        return RootTable(self.uri, "segments")
+
+    @cached_property
     def runs(self) -> RootTable:
         """One row is one execution of a job."""
         return RootTable(self.uri, "runs")
@@ -155,3 +170,51 @@ class Root:
         3
         """
         return query.sql(self.uri, text)
+
+    def search(
+        self,
+        what: str | Path | NDArray[np.floating],
+        *,
+        k: int = 10,
+        where: str | None = None,
+        by: Literal["clip", "video"] = "clip",
+        model: str = "champion",
+    ) -> pa.Table:
+        """The nearest clips or videos by cosine similarity, as `sora search` finds them.
+
+        Args:
+            what: A clip_id, a video_id, a video's uri, the path of a new video, or vectors, float (D,) or (Q, D).
+            k: How many at most.
+            where: SQL condition over the columns of `videos`; None: all videos.
+            by: Whether a hit is a clip, or a video by the mean of its slices.
+            model: champion, a version number of the root, models:/NAME@ALIAS, or the URI of a checkpoint folder.
+        Returns:
+            rank, similarity, clip_id, video_id, uri, start_s, end_s; the query's own video is left out.
+        Raises:
+            ConfigError: the query leads nowhere, or DuckDB refuses the condition.
+            CheckpointError: the model reference leads nowhere.
+            DecodeError: a new video does not decode.
+
+        >>> root = open_root("sora-demo")
+        >>> vector = root.features.arrow(["embedding"])["embedding"][0].as_py()
+        >>> root.search(np.array(vector), k=3, where="uri != 'c.mp4'")["uri"].unique().sort().to_pylist()
+        ['a.mp4', 'b.mp4']
+        """
+        query_of = str(what) if isinstance(what, Path) else what
+        return search.search(self.uri, query_of, model=model, k=k, where=where, by=by)
+
+    def embed(self, path: str | Path, *, model: str = "champion") -> "Embedded":
+        """The vectors of a new video, as `sora extract` would store them; nothing is written.
+
+        Args:
+            path: The video: a path, file:// or s3:// URI.
+            model: champion, a version number of the root, models:/NAME@ALIAS, or the URI of a checkpoint folder.
+        Returns:
+            start_s, end_s float64 (N,); vectors float32 (N, D); recon_error, motion float32 (N,).
+        Raises:
+            CheckpointError: the model reference leads nowhere.
+            DecodeError: the file is missing or no video that decodes.
+        """
+        from pipeline.tasks.embed import embed_file  # imports torch
+
+        return embed_file(self.uri, path, model)

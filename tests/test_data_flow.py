@@ -6,10 +6,12 @@ from datetime import date
 from pathlib import Path
 
 import duckdb
+import numpy as np
 import polars
 import pyarrow.compute as pc
 import pytest
 
+import pipeline
 from pipeline import datafiles, registry, schema, storage, tables
 from pipeline.corpus.synthetic import render_corpus
 from pipeline.errors import ERROR_CLASSES
@@ -92,8 +94,22 @@ def test_a_corpus_becomes_vectors_that_find_their_twin(place: str, rendered: Pat
     )
     twin = sorted(rendered.glob("*/*.mp4"))[0]
     assert hits == [(storage.join(corpus, str(twin.relative_to(rendered))),)]
+    every_way_of_searching_finds(storage.join(corpus, str(twin.relative_to(rendered))), root, twin, sora)
     every_engine_reads_the_same(root)
     every_column_is_filled(root)
+
+
+def every_way_of_searching_finds(uri: str, root: str, twin: Path, sora: Sora) -> None:
+    copy = storage.join(uri.rpartition("/")[0].rpartition("/")[0], "twin.mp4")
+    told = sora("search", copy, "--root", root, "--json")
+    assert told.code == 0, told.err
+    opened = pipeline.open_root(root)
+    for what in (copy, twin):  # a video of the table, and a file
+        hits = opened.search(what, k=4).to_pylist()
+        assert uri in {hit["uri"] for hit in hits}
+        assert hits[0]["similarity"] == pytest.approx(1, abs=1e-5)
+    stored = opened.features.arrow(["clip_index", "embedding"], where=pc.field("uri") == uri).sort_by("clip_index")
+    np.testing.assert_allclose(opened.embed(twin).vectors, np.stack(stored["embedding"].to_pylist()), atol=1e-5)
 
 
 def every_column_is_filled(root: str) -> None:
