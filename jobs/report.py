@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from jobs.shell import Answer, Job, main as shell_main
 from pipeline import storage
-from pipeline.report.page.build import ReportConfig
+from pipeline.report.page.config import ReportConfig
 
 
 def run(job: Job[ReportConfig]) -> int:

@@ -13,11 +13,12 @@ from datetime import UTC, datetime
 import duckdb
 
 from pipeline import registry, storage, tracking
-from pipeline.errors import CheckpointError, ConfigError, TableError
+from pipeline.errors import CheckpointError, TableError
 from pipeline.progress import Watcher
 from pipeline.report.page import album, facts
 from pipeline.report.page.album import Known, tile
 from pipeline.report.page.charts import Chart, bars, histogram, moments
+from pipeline.report.page.config import ReportConfig
 from pipeline.report.page.content import Near, NeighbourRow, Page, VectorsPart
 from pipeline.report.page.frames import Frame, Moment, frames
 from pipeline.report.page.modelling import NO_MODEL, model_part
@@ -28,25 +29,6 @@ from pipeline.report.status import status
 from pipeline.tasks import query
 
 MAP_PICTURES = 300  # of the map's points
-
-
-@dataclass(frozen=True)
-class ReportConfig:
-    """Which root, which model, where the page goes."""
-
-    root: str
-    """Where tables and models live: a path, file:// or s3:// URI."""
-    output: str | None = None
-    """The HTML file; left out: <root>/report.html."""
-    model: str = tracking.CHAMPION
-    """champion, a version number of the root, models:/NAME@ALIAS, or the URI of a checkpoint folder."""
-    picture_seconds: float = 45.0
-    """Seconds to decode pictures of videos in; what is not decoded by then is a grey tile."""
-
-    def __post_init__(self) -> None:
-        if not self.picture_seconds >= 0:
-            got = self.picture_seconds
-            raise ConfigError("A time is out of range.", where="--picture-seconds", got=got, expected="at least 0")
 
 
 @dataclass(frozen=True)
