@@ -275,9 +275,7 @@ def _unknown_run(root: str, run_key: str) -> ConfigError:
         "The root knows no run with this key.",
         where=root,
         got=run_key,
-        expected="one of the last runs\n    " + "\n    ".join(known)
-        if known
-        else "a run of `sora extract` or `sora classify predict`; there is none",
+        expected="\n    ".join(["one of the last runs", *(known or ["of `extract` or `classify predict`: none"])]),
         cure=f'look further back: sora sql --root {root} "SELECT run_key, job, started_at FROM runs"',
     )
 

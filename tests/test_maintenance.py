@@ -255,11 +255,11 @@ def test_the_command_reports_each_table_and_is_recorded(tmp_path: Path, sora: So
         tables.append_rows(root, "features", video_rows(video_id))
     outcome = sora("maintain", "--root", root)
     assert outcome.code == 0
-    assert "features  2 files -> 1" in outcome.out
-    assert "labels    empty, nothing to do" in outcome.out
+    assert "features     2 files -> 1" in outcome.out
+    assert "labels       empty, nothing to do" in outcome.out
     counts = dict(sora.sql(root, "SELECT counts FROM runs WHERE job = 'maintain'")[0][0])
     assert {"features_files_before": 2, "features_files_after": 1}.items() <= counts.items()
-    assert "features  1 files" in sora("maintain", "--root", root).out
+    assert "features     1 files" in sora("maintain", "--root", root).out
 
 
 @pytest.mark.parametrize("options", [("--keep-hours", 0), ("--keep-hours", 169), ("--target-mb", 513)])

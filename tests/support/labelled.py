@@ -1,12 +1,19 @@
 """Planted roots with classes: each class has a direction, each source a place of its own, and both are noisy."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
-from tests.support.planted import Planted, planted_root
+from pipeline import tables
+from pipeline.tasks.classify.config import PredictConfig
+from pipeline.tasks.classify.prediction import plan_prediction, predict
+from tests.support.planted import DS, Planted, planted_root
 
 DIM = 8
+NUM, SLICES, NOISE = 48, 2, 3.0  # of the root with a trained head
 
 
 def labelled_videos(
@@ -30,3 +37,19 @@ def labelled_videos(
 def labelled_root(folder: Path, num_videos: int = 48, *, num_classes: int = 3, noise: float = 1.0) -> str:
     """A root with the videos, cataloged, labelled and extracted."""
     return planted_root(str(folder / "root"), labelled_videos(num_videos, num_classes=num_classes, noise=noise))
+
+
+def run_predict(root: str, **options: Any) -> int:
+    """Predict in this process; returns the number of videos."""
+    plan = plan_prediction(PredictConfig(root, **options))
+    return predict(plan, run_key="r" * 16, ds=DS).videos
+
+
+def set_foreign(root: str, column: str) -> None:
+    """The second slice of every video says that something else made it."""
+
+    def changed(taken: pa.Table) -> pa.Table:
+        index = taken.column_names.index(column)
+        return taken.set_column(index, taken.schema.field(index), pa.array(["x"] * taken.num_rows))
+
+    tables.replace(root, "features", pc.field("clip_index") == 1, changed)

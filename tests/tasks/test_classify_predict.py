@@ -1,12 +1,9 @@
-"""`sora classify` over planted roots: the figures of a training, rows once whatever dies, labels held against them."""
+"""`sora classify predict` over planted roots: every row once, whatever dies, and nothing of another model."""
 
-import json
 import os
 import shutil
 import subprocess
 import sys
-from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,52 +12,19 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from pipeline import crashpoints, datafiles, maintenance, storage, tables, tracking_spool
-from pipeline.errors import ConfigError, TableError
-from pipeline.evaluate.judge import judge
+from pipeline import crashpoints, datafiles, maintenance, storage, tables
+from pipeline.errors import TableError
 from pipeline.report.verify import verify
 from pipeline.tasks.classify import heads, pending
-from pipeline.tasks.classify.config import PredictConfig, TrainConfig
+from pipeline.tasks.classify.config import PredictConfig
 from pipeline.tasks.classify.prediction import plan_prediction, predict
-from pipeline.tasks.classify.training import plan_training
 from pipeline.tasks.slices import read_slices
-from tests.support.labelled import labelled_root, labelled_videos
-from tests.support.planted import DS, Planted, planted_root
+from tests.support.labelled import NOISE, NUM, SLICES, labelled_videos, run_predict, set_foreign
+from tests.support.planted import DS, planted_root
 from tests.support.shared import PROJECT_ROOT
 from tests.support.sora import Sora
 
-NOBODY = "http://127.0.0.1:9"  # MLflow's own tests have a server; here its spool says what it would be told
-NUM, SLICES, NOISE = 48, 2, 3.0
-
-
-@pytest.fixture(autouse=True)
-def no_mlflow(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", NOBODY)
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A root with head main/1, trained on split1; copy it before you change it."""
-    root = labelled_root(tmp_path_factory.mktemp("classify"), NUM, noise=NOISE)
-    from jobs import cli
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MLFLOW_TRACKING_URI", NOBODY)
-        assert cli.main(["classify", "train", "--root", root, "--split-column", "split1"]) == 0
-    return root
-
-
-@pytest.fixture
-def root(trained: str, tmp_path: Path) -> str:
-    copy = tmp_path / "copy"
-    shutil.copytree(storage.local_path(trained), copy)
-    return storage.normalize(str(copy))
-
-
-def run_predict(root: str, **options: Any) -> int:
-    """Predict in this process; returns the number of videos."""
-    plan = plan_prediction(PredictConfig(root, **options))
-    return predict(plan, run_key="r" * 16, ds=DS).videos
+pytestmark = pytest.mark.usefixtures("no_mlflow")
 
 
 def rows(root: str) -> pa.Table:
@@ -73,89 +37,10 @@ def keys(root: str) -> list[tuple[str, str | None]]:
     return list(zip(found["video_id"].to_pylist(), found["clip_id"].to_pylist(), strict=True))
 
 
-def set_foreign(root: str, column: str) -> None:
-    """The second slice of every video says that something else made it."""
-
-    def changed(taken: pa.Table) -> pa.Table:
-        index = taken.column_names.index(column)
-        return taken.set_column(index, taken.schema.field(index), pa.array(["x"] * taken.num_rows))
-
-    tables.replace(root, "features", pc.field("clip_index") == 1, changed)
-
-
 def expected_keys(root: str) -> list[tuple[str, str | None]]:
     slices = read_slices(root).rows
     pairs = list(zip(slices["video_id"].to_pylist(), slices["clip_id"].to_pylist(), strict=True))
     return sorted([*pairs, *((video_id, None) for video_id in {video_id for video_id, _ in pairs})], key=str)
-
-
-def test_on_a_split_the_head_has_the_figures_of_the_linear_probe_to_the_digit(root: str) -> None:
-    plan = plan_training(TrainConfig(root, split_column="split1"))
-    judged = judge(lambda is_train, seed: plan.vectors, plan.rows, num_seeds=1)
-    accuracy = heads.load(heads.resolve(root, "main")).description["metrics"]["accuracy"]
-    assert {name: accuracy[name] for name in ("mean", "sd", "ci95")} == judged.linear_probe
-    assert 0.4 < accuracy["mean"] < 1.0, "a task on which heads can differ"
-
-
-def test_training_writes_a_head_once_and_tells_mlflow(root: str, sora: Sora) -> None:
-    first = heads.load(heads.resolve(root, "main"))
-    again = sora("classify", "train", "--root", root, "--split-column", "split1", "--json")
-    assert again.code == 0, again.err
-    assert (again.json["head"], again.json["version"]) == ("main", "1")
-    assert heads.load(heads.resolve(root, "main")).description == first.description
-    assert len(first.trained_videos) == 36 == again.json["num_videos"]
-    there = {path.name for path in storage.local_path(again.json["uri"]).iterdir()}
-    assert there == {"claim", "head.json", "head.safetensors", "confusion.png", "report.txt"}
-
-    validated = sora("classify", "train", "--root", root, "--kind", "mlp", "--folds", 2, "--json")
-    found = validated.json
-    assert (found["version"], found["kind"], found["num_videos"], found["num_sources"]) == ("2", "mlp", NUM, NUM / 6)
-    assert len(found["metrics"]["accuracy"]["folds"]) == 2
-    assert found["metrics"]["num_tested"] == NUM
-    low, high = found["metrics"]["accuracy"]["ci95"]
-    assert low <= found["metrics"]["accuracy"]["mean"] <= high
-
-    entries = [json.loads(storage.read_bytes(uri)) for uri in tracking_spool.waiting(root)]
-    told = [entry["fields"] for entry in entries if entry["run"]["name"] == "classify-main-2"]
-    metrics = next(fields["values"] for fields in told if "accuracy.mean" in fields.get("values", {}))
-    assert metrics["accuracy.mean"] == found["metrics"]["accuracy"]["mean"]
-    files = next(fields["files"] for fields in told if "files" in fields)
-    assert {"head/head.safetensors", "head/head.json", "head/confusion.png"} <= set(files)
-    counts = sora.sql(root, "SELECT job, counts['classes'] FROM runs WHERE job = 'classify train' ORDER BY started_at")
-    assert [dict([row])["classify train"] for row in counts] == [3, 3, 3]
-
-
-@pytest.mark.parametrize(
-    ("options", "expected"),
-    [
-        (["--split-column", "split9"], "split1"),
-        (["--name", "../x"], "--name"),
-        (["--folds", 1], "--folds"),
-        (["--seed", -1], "--seed"),
-        (["--model", 9], "leads nowhere"),
-        (["--kind", "forest"], "--kind"),
-    ],
-)
-def test_what_cannot_be_trained_is_refused(trained: str, options: list[object], expected: str, sora: Sora) -> None:
-    refused = sora("classify", "train", "--root", trained, *options)
-    assert refused.code == 2
-    assert expected in refused.err
-
-
-def test_a_root_without_labels_or_with_mixed_vectors_is_refused(tmp_path: Path) -> None:
-    bare = planted_root(str(tmp_path / "bare"), {"a.mp4": Planted(np.zeros((1, 4)))})
-    with pytest.raises(ConfigError, match="No video of the root has a label"):
-        plan_training(TrainConfig(bare))
-    mixed = labelled_root(tmp_path)
-    set_foreign(mixed, "model_digest")
-    with pytest.raises(TableError, match="not all its own"):
-        plan_training(TrainConfig(mixed))
-
-
-def test_a_group_column_that_no_label_has_is_said(trained: str) -> None:
-    assert plan_training(TrainConfig(trained)).remarks == []
-    (remark,) = plan_training(TrainConfig(trained, group_column="camera")).remarks
-    assert "camera" in remark
 
 
 def test_every_slice_and_every_video_gets_what_the_head_says(root: str, sora: Sora) -> None:
@@ -322,59 +207,3 @@ def test_on_s3_a_head_is_trained_and_used(s3_root: str, sora: Sora) -> None:
     assert sora("classify", "train", "--root", s3_root, "--split-column", "split1", "--folds", 2).code == 0
     assert sora("classify", "predict", "--root", s3_root, "--json").json["videos"] == 24
     assert sora("classify", "report", "--root", s3_root, "--json").json["unseen"]["videos"] == 6
-
-
-def test_the_report_tells_videos_of_the_training_from_others(root: str, sora: Sora) -> None:
-    run_predict(root)
-    told = sora("classify", "report", "--root", root)
-    assert told.code == 0
-    assert "WAS IN TRAINING" not in told.out
-    found = sora("classify", "report", "--root", root, "--json").json
-    metrics = heads.load(heads.resolve(root, "main")).description["metrics"]
-    assert (found["unseen"]["videos"], found["in_training"]["videos"]) == (12, 36)
-    assert found["unseen"]["accuracy"] == found["unseen"]["accuracy_of_known"] == metrics["accuracy"]["mean"]
-    assert found["unseen"]["ci95"] == metrics["accuracy"]["ci95"]
-    assert found["unseen"]["ece"] == pytest.approx(metrics["ece"], abs=1e-4)
-    assert found["in_training"]["accuracy"] > found["unseen"]["accuracy"]
-    for name, one in found["unseen"]["per_class"].items():
-        assert {key: one[key] for key in ("precision", "recall", "f1", "support")} == metrics["per_class"][name]
-    folder = storage.local_path(root) / "heads/main/1/report"
-    assert {path.name for path in folder.iterdir()} == {"report.json", "report.txt", "confusion.png"}
-
-
-def test_a_report_on_training_videos_alone_says_so(root: str, sora: Sora) -> None:
-    tables.replace(root, "labels", pc.field("source") == "planted", lambda taken: taken.slice(0, 36))
-    run_predict(root)
-    told = sora("classify", "report", "--root", root)
-    assert "EVERY LABELLED VIDEO WITH PREDICTIONS WAS IN TRAINING" in told.out
-    assert sora("classify", "report", "--root", root, "--json").json["unseen"] is None
-
-
-def test_unknown_videos_and_classes_the_head_never_learned_are_counted(root: str, tmp_path: Path, sora: Sora) -> None:
-    new = {uri: replace(video, label="strange") for uri, video in labelled_videos(3, first=NUM, noise=NOISE).items()}
-    planted_root(root, new)
-    run_predict(root, unknown_below=0.8)
-    found = sora("classify", "report", "--root", root, "--output", tmp_path / "out", "--json").json
-    counted = sora.sql(root, "SELECT count(*) FROM predictions WHERE level = 'video' AND is_unknown")
-    both = (found["unseen"], found["in_training"])
-    assert [(sum(one["unknown"] for one in both),)] == counted
-    assert all(one["unknown"] == sum(of["unknown"] for of in one["per_class"].values()) for one in both)
-    assert 0 < counted[0][0] < NUM + 3
-    assert found["classes_unknown_to_the_head"] == ["strange"]
-    assert found["unseen"]["per_class"]["strange"]["recall"] == 0.0
-    assert found["unseen"]["accuracy_of_known"] > found["unseen"]["accuracy"]
-    assert (tmp_path / "out" / "confusion.png").stat().st_size > 1000
-
-
-def test_a_report_without_predictions_names_the_command(root: str, sora: Sora) -> None:
-    tables.create_missing(root)
-    refused = sora("classify", "report", "--root", root)
-    assert refused.code == 2
-    assert "sora classify predict" in refused.err
-
-
-@pytest.mark.parametrize(("arguments", "code"), [([], 2), (["--help"], 0), (["guess"], 2)])
-def test_the_command_names_its_subcommands(arguments: list[str], code: int, sora: Sora) -> None:
-    outcome = sora("classify", *arguments)
-    assert outcome.code == code
-    assert "train,predict,report" in outcome.out + outcome.err
