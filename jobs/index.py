@@ -27,13 +27,17 @@ class IndexConfig:
 
 def run(job: Job[IndexConfig]) -> int:
     """Build, and say what was built."""
-    config = job.config
+    return job.give(index(job, job.config))
+
+
+def index(job: Job, config: IndexConfig) -> Answer:
+    """Build, as a part of another job too."""
     root = storage.normalize(config.root)
     reference = registry.resolve(root, config.model)
     with runs.recorded(root, "index", config, ds=job.ds, selection={"model": reference.digest}) as record:
         built = build_index(root, model=config.model, rebuild=config.rebuild, on_progress=job.console.on_progress)
         record.counts = {"clips": built.num_added, "removed": built.num_removed, "rows": built.num_rows}
-    return job.give(Answer({"model_version": reference.version, **asdict(built)}, _text(reference.version, built)))
+    return Answer({"model_version": reference.version, **asdict(built)}, _text(reference.version, built))
 
 
 def _text(version: str, built: Built) -> str:

@@ -1,6 +1,7 @@
 """The nightly job: catalog the corpus, give what is new its vectors with the champion, sum up. Safe to repeat.
 
-A second run of the same date finds nothing to do. Put it behind a scheduler with one date per night.
+Where `sora index` has built an index of the model's vectors, what is new is added to it. A second run of the same date
+finds nothing to do. Put it behind a scheduler with one date per night.
 """
 
 import sys
@@ -10,13 +11,14 @@ from typing import Any
 
 from tyro.conf import Positional
 
-from jobs import catalog as catalog_job, extract as extract_job
+from jobs import catalog as catalog_job, extract as extract_job, index as index_job
 from jobs.ray_session import ray_session
 from jobs.shell import Answer, Job, main as shell_main
 from pipeline import registry, storage
 from pipeline.corpus.config import CatalogConfig
 from pipeline.features.config import ExtractConfig
 from pipeline.report.status import status
+from pipeline.tasks import index_layout
 
 
 @dataclass(frozen=True)
@@ -40,13 +42,17 @@ class NightlyConfig:
 def run(job: Job[NightlyConfig]) -> int:
     """Catalog, extract, sum up; the worse of the two exit codes."""
     config = job.config
-    registry.resolve(storage.normalize(config.root), config.model)  # a night without a model must not begin
+    root = storage.normalize(config.root)
+    model = registry.resolve(root, config.model)  # a night without a model must not begin
     with ray_session():
         listing = CatalogConfig(
             config.corpus, config.root, config.labels, config.labels_from_folders, config.retry_failed
         )
         cataloged = catalog_job.catalog(job, listing)
         extracted = extract_job.extract(job, ExtractConfig(config.root, config.model, config.retry_failed))
+    answers = {"catalog": cataloged, "extract": extracted}
+    if index_layout.read_state(root, model) is not None:
+        answers["index"] = index_job.index(job, index_job.IndexConfig(config.root, config.model))
     state = status(config.root)
     summary = (
         f"{job.ds}: {state.done} videos done, {state.missing} missing, {state.failed} failed, {state.clips} vectors"
@@ -58,9 +64,9 @@ def run(job: Job[NightlyConfig]) -> int:
         "failed": state.failed,
         "clips": state.clips,
     }
-    fields |= {"catalog": cataloged.fields, "extract": extracted.fields}
-    text = "\n".join([cataloged.text, extracted.text, summary])
-    return job.give(Answer(fields, text, max(cataloged.code, extracted.code)))
+    fields |= {name: answer.fields for name, answer in answers.items()}
+    text = "\n".join([*(answer.text for answer in answers.values()), summary])
+    return job.give(Answer(fields, text, max(answer.code for answer in answers.values())))
 
 
 def main(argv: Sequence[str] | None = None) -> int:

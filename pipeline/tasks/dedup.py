@@ -26,7 +26,7 @@ Reason = Literal["content", "perceptual", "vectors"]
 THRESHOLD = 0.99
 MAX_DIFFERENT_BITS = 10  # docs/glossary.md: copies that were compressed again, scaled or brightened
 _PLAIN = "0" * 16  # of every picture of one colour
-_BLOCK = 2048
+_ROWS, _COLUMNS = 1024, 16_384  # of a block of pairs: 64 MB of products, 128 MB of digests
 GROUPS = pa.schema(
     [
         pa.field("group", pa.int32()),
@@ -101,11 +101,11 @@ def perceptual_pairs(digests: pa.ChunkedArray) -> Iterator[Pair]:
     texts = digests.to_pylist()
     places = np.array([place for place, text in enumerate(texts) if text not in (None, _PLAIN)], np.int64)
     bits = np.array([int(texts[place], 16) for place in places.tolist()], np.uint64)
-    for start in range(0, len(bits), _BLOCK):
-        differing = np.bitwise_count(bits[start : start + _BLOCK, None] ^ bits[None, start:])
-        for one, other in np.argwhere(np.triu(differing <= MAX_DIFFERENT_BITS, k=1)).tolist():
-            closeness = float(differing[one, other])
-            yield Pair(int(places[start + one]), int(places[start + other]), "perceptual", closeness)
+    for rows, columns in _blocks(len(bits)):
+        differing = np.bitwise_count(bits[rows, None] ^ bits[None, columns])
+        for one, other in _found(differing <= MAX_DIFFERENT_BITS, rows, columns):
+            closeness = float(differing[one - rows.start, other - columns.start])
+            yield Pair(int(places[one]), int(places[other]), "perceptual", closeness)
 
 
 def vector_pairs(slices: Slices, number: Mapping[str, int], threshold: float) -> Iterator[Pair]:
@@ -124,12 +124,10 @@ def vector_pairs(slices: Slices, number: Mapping[str, int], threshold: float) ->
     starts, sizes = starts[order], sizes[order]
     places = [number[video_id] for video_id in ids.take(pa.array(starts)).to_pylist()]
     firsts = vectors[starts]
-    for block in range(0, len(starts), _BLOCK):
-        most = sizes[min(block + _BLOCK, len(sizes)) - 1] + 1
-        end = int(np.searchsorted(sizes, most, side="right"))  # sizes that differ by more are no copies
-        alike = firsts[block : block + _BLOCK] @ firsts[block:end].T >= threshold
-        for row, column in np.argwhere(np.triu(alike, k=1)).tolist():
-            one, other = block + row, block + column
+    for rows, columns in _blocks(len(starts)):
+        if sizes[columns.start] - sizes[rows.stop - 1] > 1:
+            continue  # lengths that differ by more are no copies
+        for one, other in _found(firsts[rows] @ firsts[columns].T >= threshold, rows, columns):
             if sizes[other] - sizes[one] <= 1:
                 closeness = _lowest(vectors, starts[one], starts[other], sizes[one])
                 if closeness >= threshold:
@@ -171,6 +169,21 @@ def grouped(videos: pa.Table, pairs: list[Pair]) -> pa.Table:
         for place in places
     ]
     return pa.Table.from_pylist(rows, schema=GROUPS)
+
+
+def _blocks(number: int) -> Iterator[tuple[slice, slice]]:
+    """Rows and columns of blocks that together have every pair of so many things, row before column."""
+    for row in range(0, number, _ROWS):
+        for column in range(row, number, _COLUMNS):
+            yield slice(row, min(row + _ROWS, number)), slice(column, min(column + _COLUMNS, number))
+
+
+def _found(is_pair: NDArray[np.bool_], rows: slice, columns: slice) -> Iterator[tuple[int, int]]:
+    """The pairs of a block that hold, row before column."""
+    for row, column in np.argwhere(is_pair).tolist():
+        one, other = rows.start + row, columns.start + column
+        if one < other:
+            yield one, other
 
 
 def _slices(root: str, model: str, where: str | None) -> Slices | None:

@@ -51,6 +51,22 @@ class Gallery:
         is_live = (found >= 0) & (version_of_video[found] == _places(versions, live_versions))
         return np.where(is_live, found, -1).astype(np.int32)
 
+    def among(self, numbers: NDArray[np.int32]) -> NDArray[np.bool_]:
+        """Whether each row, by the number of its video, may be found, bool (N,)."""
+        return chosen_rows(numbers, self.is_wanted)
+
+
+def chosen_rows(numbers: NDArray[np.int32], is_chosen: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Whether each row's video is among some, bool (N,).
+
+    Args:
+        numbers: int32 (N,), its number; -1: it is gone.
+        is_chosen: bool (V,).
+    """
+    chosen: NDArray[np.bool_] = numbers >= 0
+    chosen[chosen] = is_chosen[numbers[chosen]]
+    return chosen
+
 
 def read_gallery(root: str, where: str | None = None) -> Gallery:
     """The live videos of a root.

@@ -19,7 +19,7 @@ from pipeline import datafiles, schema, storage, tables
 from pipeline.registry import ModelReference
 from pipeline.tasks import index_layout
 from pipeline.tasks.ann import lengths
-from pipeline.tasks.gallery import IDS, Gallery
+from pipeline.tasks.gallery import IDS, Gallery, chosen_rows
 from pipeline.tasks.index_layout import Layout, State
 from pipeline.tasks.ranking import ROWS, Hits, Ranked, no_rows
 
@@ -189,7 +189,7 @@ def _looked_at(
     best = products[:, 0] if len(queries) == 1 else products.max(axis=1)
     similarity = best / np.concatenate([shard.lengths[piece] for piece in pieces])
     numbers = np.concatenate([np.arange(piece.start, piece.stop) for piece in pieces])
-    is_kept = (videos >= 0) & is_wanted[videos]
+    is_kept = chosen_rows(videos, is_wanted)
     return Ranked(similarity[is_kept], videos[is_kept], numbers[is_kept])
 
 

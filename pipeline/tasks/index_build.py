@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline import datafiles, registry, storage, tables
+from pipeline.errors import TableError
 from pipeline.progress import OnProgress, unwatched
 from pipeline.tasks import ann, index_layout
 from pipeline.tasks.index import Index, is_of, rows_of
@@ -109,6 +110,9 @@ def _trained(source: Source) -> Layout:
         is_drawn = generator.random(len(batch.videos)) < wanted / source.num_rows
         is_drawn &= ~is_held_out(batch.rows["clip_id"], source.num_rows)
         parts.append(batch.vectors[is_drawn])
+    if not parts:
+        cure = f"run `sora extract --root {source.root} --model {source.model.version}`"
+        raise TableError("The table has no vector of a video that is there now.", where=source.where, cure=cure)
     sample = ann.unit(np.concatenate(parts))
     centroids = ann.train(sample, number)
     number_of_shards = min(ann.num_shards(source.num_rows), 2 ** int(np.log2(len(centroids))))

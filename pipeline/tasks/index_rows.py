@@ -11,6 +11,7 @@ from pipeline.datafiles import DataFile, table_uri
 from pipeline.progress import OnProgress, Progress
 from pipeline.tasks import ann
 from pipeline.tasks.exact import Batch
+from pipeline.tasks.gallery import chosen_rows
 from pipeline.tasks.index import Index, is_of, rows_of
 from pipeline.tasks.index_layout import Layout
 from pipeline.tasks.ranking import ROWS
@@ -68,7 +69,7 @@ def remove_gone(source: Source, key: str) -> int:
             continue
         rows = datafiles.read(source.root, "search_index", file)
         numbers = source.gallery.numbers(rows["video_id"], rows["version"])
-        is_kept = (numbers >= 0) & having[numbers]
+        is_kept = chosen_rows(numbers, having)
         if not is_kept.all():
             removed.append(file)
             added += datafiles.write(source.root, "search_index", rows.filter(pa.array(is_kept)))

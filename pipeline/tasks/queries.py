@@ -3,18 +3,19 @@
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from pipeline import storage, tables
+from pipeline import storage
 from pipeline.errors import ConfigError
 from pipeline.tasks.slices import stacked_vectors
 from pipeline.tasks.source import Source
 
 _ID = re.compile("[0-9a-f]{32}")
-_ROWS = ["clip_id", "video_id", "uri", "start_s", "end_s", "clip_index", "version", "embedding"]
+Kind = Literal["clip", "video", "file", "vectors"]
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,7 @@ class Query:
     """A query.
 
     Args:
-        kind: clip, video, file or vectors.
+        kind: What was named.
         uri: Of its video; None for vectors.
         video_id: Of its video, where that is in the catalog.
         start_s, end_s: The time it covers.
@@ -30,7 +31,7 @@ class Query:
         note: What should be known of it: damage of a file.
     """
 
-    kind: str
+    kind: Kind
     uri: str | None
     video_id: str | None
     start_s: float
@@ -49,12 +50,11 @@ def find_query(source: Source, text: str) -> Query:
         ConfigError: it is none of these.
         DecodeError: the file is no video that decodes.
     """
-    if _ID.fullmatch(text):
-        found = _rows_where(source, pc.field("clip_id") == text) or _rows_where(source, pc.field("video_id") == text)
-        if found is not None:
-            return found
     uri = _as_uri(text)
-    found = _rows_where(source, pc.field("uri").isin([text, uri]))
+    if _ID.fullmatch(text):
+        found = _clip(source, text) or _video(source, "video_id", text)
+    else:
+        found = _video(source, "uri", text) or _video(source, "uri", uri)
     if found is not None:
         return found
     if storage.is_local(uri) and not storage.local_path(uri).is_file():
@@ -93,19 +93,25 @@ def _as_uri(text: str) -> str:
         return text
 
 
-def _rows_where(source: Source, where: pc.Expression) -> Query | None:
-    """The rows of live versions that meet a condition: a clip, or all slices of a video."""
-    of_model = pc.field("model_version") == source.model.version
-    rows = tables.read(source.root, "features", _ROWS, where & of_model)
-    numbers = source.gallery.numbers(rows["video_id"], rows["version"])
-    rows = rows.filter(pc.greater_equal(numbers, 0)).sort_by("clip_index")
-    if not rows.num_rows:
+def _clip(source: Source, clip_id: str) -> Query | None:
+    number = source.number_of_clip(clip_id)
+    if number is None or np.concatenate(source.videos)[number] < 0:
         return None
-    kind = "clip" if rows.num_rows == 1 and "clip_id" in str(where) else "video"
+    return _of_rows(source, "clip", int(np.concatenate(source.videos)[number]), np.array([number]))
+
+
+def _video(source: Source, column: str, value: str) -> Query | None:
+    video = pc.index(source.gallery.videos[column], value).as_py()
+    numbers = source.numbers_of_video(video) if video >= 0 else np.empty(0, np.int64)
+    return _of_rows(source, "video", video, numbers) if len(numbers) else None
+
+
+def _of_rows(source: Source, kind: Kind, video: int, numbers: NDArray[np.int64]) -> Query:
+    rows = source.rows_at(numbers, ("start_s", "end_s", "embedding")).sort_by("start_s")
     return Query(
         kind,
-        rows["uri"][0].as_py(),
-        rows["video_id"][0].as_py(),
+        source.gallery.videos["uri"][video].as_py(),
+        source.gallery.videos["video_id"][video].as_py(),
         pc.min(rows["start_s"]).as_py(),
         pc.max(rows["end_s"]).as_py(),
         stacked_vectors(rows["embedding"], where=source.where),

@@ -52,13 +52,13 @@ class HeldOut:
 
 
 def is_held_out(clip_ids: pa.Array | pa.ChunkedArray, num_rows: int) -> NDArray[np.bool_]:
-    """Which rows are never used to make centroids: about 512 of a table, a tenth at most.
+    """Which rows are never used to make centroids: about 512 of a table, a tenth at most, none of a very small one.
 
     Args:
         clip_ids: 32 hex digits each.
         num_rows: Rows of the whole table.
     """
-    share = min(_MAX_SHARE, _WANTED / max(1, num_rows))
+    share = min(_MAX_SHARE, _WANTED / num_rows) if num_rows * _MAX_SHARE >= _MIN_QUERIES else 0.0
     return np.asarray(pc.less(clip_ids, f"{int(share * 2**32):08x}"), np.bool_)
 
 
@@ -75,9 +75,9 @@ def measured_recall(source: Source, index: Index) -> Recall | None:
 
 
 def _is_enough(shares: list[float]) -> bool:
-    """TARGET is reached, and PROMISED by two standard errors."""
+    """TARGET is reached, and PROMISED by three standard errors."""
     standard_error = np.std(shares) / np.sqrt(len(shares))
-    return bool(np.mean(shares) >= TARGET and np.mean(shares) - 2 * standard_error >= PROMISED)
+    return bool(np.mean(shares) >= TARGET and np.mean(shares) - 3 * standard_error >= PROMISED)
 
 
 def recalls(asked: list[HeldOut], index: Index, source: Source, num_probes: int) -> list[float]:
@@ -97,6 +97,8 @@ def held_out(source: Source) -> list[HeldOut]:
         batch.take(np.flatnonzero(is_held_out(batch.rows["clip_id"], source.num_rows)))
         for batch in source.batches(columns=["clip_id"])
     ]
+    if not parts:
+        return []
     queries, videos = unit(np.concatenate([part.vectors for part in parts])), np.concatenate([p.videos for p in parts])
     nearest = true_neighbours(source, queries, videos)
     clip_ids = source.rows_at(np.concatenate([np.empty(0, np.int64), *nearest]))["clip_id"].to_pylist()

@@ -96,7 +96,7 @@ class Source:
             TableError: a vector has another length.
         """
         chosen = range(len(self.files)) if files is None else files
-        is_wanted = (gallery or self.gallery).is_wanted
+        wanted = gallery or self.gallery
         places = iter([(file, 0) for file in chosen if self.sizes[file]])
         file, done = next(places, (0, 0))
         starts = np.cumsum((0, *self.sizes))
@@ -109,23 +109,37 @@ class Source:
                 videos, rows = self.videos[file][place], pa.table(read.select(list(columns)))
                 numbers = np.arange(starts[file] + place.start, starts[file] + place.stop)
                 batch = Batch(numbers, videos, matrix(read["embedding"], self.dim, self.where), rows)
-                is_kept = (videos >= 0) & is_wanted[videos]
+                is_kept = wanted.among(videos)
                 if is_kept.any():
                     yield batch if is_kept.all() else batch.take(np.flatnonzero(is_kept))
 
-    def rows_at(self, numbers: NDArray[np.int64]) -> pa.Table:
-        """clip_id, start_s, end_s of some rows, in the given order."""
+    def numbers_of_video(self, video: int) -> NDArray[np.int64]:
+        """The rows of one of the gallery's videos."""
+        return np.flatnonzero(np.concatenate(self.videos) == video)
+
+    def number_of_clip(self, clip_id: str) -> int | None:
+        """The row of a clip, that of a version that is not live included; None where there is none."""
+        num_read = 0
+        for read in self._dataset(range(len(self.files))).to_batches(columns=["clip_id"]):
+            place = pc.index(read["clip_id"], clip_id).as_py()
+            if place >= 0:
+                return int(num_read + place)
+            num_read += read.num_rows
+        return None
+
+    def rows_at(self, numbers: NDArray[np.int64], columns: Sequence[str] = tuple(ROWS.names)) -> pa.Table:
+        """Columns of some rows, in the given order; unless told clip_id, start_s, end_s."""
         starts = np.cumsum((0, *self.sizes))
         of_file = np.searchsorted(starts, numbers, side="right") - 1
-        parts, order = [ROWS.empty_table()], []
+        wanted = pa.schema([self.columns.field(name) for name in columns])
+        parts, order = [wanted.empty_table()], [np.empty(0, np.int64)]
         for file in np.unique(of_file).tolist():
             places = np.flatnonzero(of_file == file)
             places = places[np.argsort(numbers[places])]
             within = pa.array(numbers[places] - starts[file])
-            parts.append(self._dataset([file]).scanner(columns=ROWS.names).take(within).cast(ROWS))
+            parts.append(self._dataset([file]).scanner(columns=list(columns)).take(within).cast(wanted))
             order.append(places)
-        back = np.argsort(np.concatenate(order)) if order else np.empty(0, np.int64)
-        return pa.concat_tables(parts).take(pa.array(back))
+        return pa.concat_tables(parts).take(pa.array(np.argsort(np.concatenate(order))))
 
     def _dataset(self, files: Sequence[int]) -> pads.Dataset:
         chosen = [self.files[file] for file in files]

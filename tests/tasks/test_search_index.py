@@ -9,6 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from pipeline import datafiles, registry, schema, storage, tables
+from pipeline.errors import TableError
 from pipeline.tasks import ann, index_layout
 from pipeline.tasks.index_build import build_index
 from pipeline.tasks.ranking import best_rows
@@ -201,11 +202,21 @@ def test_a_root_without_the_table_is_searched_exactly_and_still_read(local: str,
     assert sora.sql(local, "SELECT count(*) FROM search_index") == [(1000,)]
 
 
+def test_very_small_tables_have_an_index_without_a_recall(tmp_path: Path) -> None:
+    root = planted_root(str(tmp_path / "root"), footage(0, 1))
+    built = build_index(root)
+    assert (built.num_rows, built.recall) == (5, None)
+    assert sorted(found(root, queries(1)[0])) == sorted(clips(root))
+    tables.replace(root, "videos", pc.field("video_id") != "", lambda rows: rows.slice(0, 0))
+    with pytest.raises(TableError, match="there now"):
+        build_index(root, rebuild=True)
+
+
 def test_the_command_says_what_it_built(local: str, sora: Sora) -> None:
     outcome = sora("index", "--root", local, "--json")
     assert outcome.code == 0, outcome.err
     assert (outcome.json["num_added"], outcome.json["num_rows"]) == (1000, 1000)
-    assert outcome.json["recall"]["at_10"] >= 0.95
+    assert outcome.json["recall"]["at_10"] >= 0.9, "of 48 queries; 0.95 is held to above"
     again = sora("index", "--root", local)
     assert "0 vectors added" in again.out
     assert "recall@10" in again.out
