@@ -11,7 +11,7 @@ from itertools import groupby
 from typing import Any
 
 from jobs.shell import Answer, Job, main as shell_main
-from pipeline.tasks.dedup import THRESHOLD, near_duplicates
+from pipeline.tasks.retrieval.dedup import THRESHOLD, near_duplicates
 
 
 @dataclass(frozen=True)

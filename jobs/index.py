@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 
 from jobs.shell import Answer, Job, main as shell_main
 from pipeline import registry, runs, storage
-from pipeline.tasks.index_build import Built, build_index
+from pipeline.tasks.retrieval.index_build import Built, build_index
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from pipeline import registry, storage
 from pipeline.corpus.config import CatalogConfig
 from pipeline.features.config import ExtractConfig
 from pipeline.report.status import status
-from pipeline.tasks import index_layout
+from pipeline.tasks.retrieval import index_layout
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,8 @@ from rich.table import Table
 from tyro.conf import Positional
 
 from jobs.shell import Answer, Job, main as shell_main
-from pipeline.tasks.contact_sheet import clock, require_kind, write_contact_sheet
-from pipeline.tasks.search import INDEX_FROM_ROWS, By, Found, Searcher
+from pipeline.tasks.retrieval.contact_sheet import clock, require_kind, write_contact_sheet
+from pipeline.tasks.retrieval.search import INDEX_FROM_ROWS, By, Found, Searcher
 
 
 @dataclass(frozen=True)

@@ -23,12 +23,13 @@ from numpy.typing import NDArray
 
 from pipeline import datafiles, storage, tables
 from pipeline.errors import ConfigError
-from pipeline.tasks import query, search
+from pipeline.tasks import query
+from pipeline.tasks.retrieval import search
 
 if TYPE_CHECKING:
     import polars
 
-    from pipeline.tasks.embed import Embedded
+    from pipeline.tasks.retrieval.embed import Embedded
 
 
 def open_root(uri: str) -> "Root":
@@ -215,6 +216,6 @@ class Root:
             CheckpointError: the model reference leads nowhere.
             DecodeError: the file is missing or no video that decodes.
         """
-        from pipeline.tasks.embed import embed_file  # imports torch
+        from pipeline.tasks.retrieval.embed import embed_file  # imports torch
 
         return embed_file(self.uri, path, model)

@@ -17,10 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.plan.measure import peak_rss_bytes
-from pipeline.tasks.ann import unit
-from pipeline.tasks.recall import true_neighbours
-from pipeline.tasks.search import Found, Searcher
-from pipeline.tasks.source import Source
+from pipeline.tasks.retrieval.ann import unit
+from pipeline.tasks.retrieval.recall import true_neighbours
+from pipeline.tasks.retrieval.search import Found, Searcher
+from pipeline.tasks.retrieval.source import Source
 
 K = 10
 NUM_EXACT = 7

@@ -19,7 +19,7 @@ import numpy as np
 from benchmarks import command
 from benchmarks.environments import python_of
 from benchmarks.search.corpus import write_corpus
-from pipeline.tasks.index_build import build_index
+from pipeline.tasks.retrieval.index_build import build_index
 
 ROWS, NUM_QUERIES = 1_000_000, 400
 PEER = ("faiss-cpu==1.15.1", "numpy==2.4.6")

@@ -8,7 +8,7 @@ import pytest
 
 from pipeline import schema, tables
 from pipeline.errors import ConfigError, TableError
-from pipeline.tasks.search import HITS, search
+from pipeline.tasks.retrieval.search import HITS, search
 from pipeline.tasks.slices import read_slices
 from tests.support.planted import Planted, planted_root
 from tests.support.sora import Sora

@@ -8,7 +8,7 @@ import pytest
 
 from pipeline import storage, tables
 from pipeline.errors import ConfigError
-from pipeline.tasks.dedup import GROUPS, near_duplicates
+from pipeline.tasks.retrieval.dedup import GROUPS, near_duplicates
 from tests.support.planted import Planted, planted_root
 from tests.support.sora import Sora
 

@@ -11,11 +11,11 @@ from PIL import Image
 
 from pipeline.decode.sampling import SamplingConfig
 from pipeline.errors import ConfigError, DecodeError
-from pipeline.tasks.contact_sheet import clock, write_contact_sheet
-from pipeline.tasks.embed import embed_file
-from pipeline.tasks.search import Searcher, search
+from pipeline.tasks.retrieval.contact_sheet import clock, write_contact_sheet
+from pipeline.tasks.retrieval.embed import embed_file
+from pipeline.tasks.retrieval.search import Searcher, search
+from pipeline.tasks.retrieval.thumbnails import Moment, thumbnails
 from pipeline.tasks.slices import read_slices
-from pipeline.tasks.thumbnails import Moment, thumbnails
 from tests.support.extracted import extracted_root
 from tests.support.shared import shared_videos
 from tests.support.sora import Sora

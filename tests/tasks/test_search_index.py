@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from pipeline import datafiles, registry, schema, storage, tables
 from pipeline.errors import TableError
-from pipeline.tasks import ann, index_layout
-from pipeline.tasks.index_build import build_index
-from pipeline.tasks.ranking import best_rows
-from pipeline.tasks.search import Searcher
+from pipeline.tasks.retrieval import ann, index_layout
+from pipeline.tasks.retrieval.index_build import build_index
+from pipeline.tasks.retrieval.ranking import best_rows
+from pipeline.tasks.retrieval.search import Searcher
 from tests.support.planted import Planted, planted_root
 from tests.support.sora import Sora
 

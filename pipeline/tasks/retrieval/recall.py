@@ -10,10 +10,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from pipeline.tasks.ann import unit
-from pipeline.tasks.index import Index
-from pipeline.tasks.ranking import Ranked, no_rows
-from pipeline.tasks.source import Source
+from pipeline.tasks.retrieval.ann import unit
+from pipeline.tasks.retrieval.index import Index
+from pipeline.tasks.retrieval.ranking import Ranked, no_rows
+from pipeline.tasks.retrieval.source import Source
 
 K = 10
 TARGET, PROMISED = 0.97, 0.95  # the mean of the queries that choose, and what it may not fall below by chance

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from pipeline import storage
 from pipeline.errors import ConfigError
+from pipeline.tasks.retrieval.source import Source
 from pipeline.tasks.slices import stacked_vectors
-from pipeline.tasks.source import Source
 
 _ID = re.compile("[0-9a-f]{32}")
 Kind = Literal["clip", "video", "file", "vectors"]
@@ -74,7 +74,7 @@ def file_query(source: Source, path: str | Path) -> Query:
     Raises:
         DecodeError: it is no video that decodes.
     """
-    from pipeline.tasks.embed import embed_file  # torch takes seconds to import, and no other query needs it
+    from pipeline.tasks.retrieval.embed import embed_file  # torch takes seconds to import, and no other query needs it
 
     embedded = embed_file(source.root, path, source.model.version if _is_own(source) else source.model.uri)
     start_s, end_s = float(embedded.start_s[0]), float(embedded.end_s[-1])

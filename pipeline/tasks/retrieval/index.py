@@ -17,11 +17,11 @@ from threadpoolctl import ThreadpoolController
 
 from pipeline import datafiles, schema, storage, tables
 from pipeline.registry import ModelReference
-from pipeline.tasks import index_layout
-from pipeline.tasks.ann import lengths
-from pipeline.tasks.gallery import IDS, Gallery, chosen_rows
-from pipeline.tasks.index_layout import Layout, State
-from pipeline.tasks.ranking import ROWS, Hits, Ranked, no_rows
+from pipeline.tasks.retrieval import index_layout
+from pipeline.tasks.retrieval.ann import lengths
+from pipeline.tasks.retrieval.gallery import IDS, Gallery, chosen_rows
+from pipeline.tasks.retrieval.index_layout import Layout, State
+from pipeline.tasks.retrieval.ranking import ROWS, Hits, Ranked, no_rows
 
 CACHE_BYTES = 512 << 20  # about 4 million rows of 64 numbers
 _COVERED_ROWS = 1_000_000  # ids looked up at once: each look-up goes through the whole catalog

@@ -9,13 +9,13 @@ from numpy.typing import NDArray
 from pipeline import datafiles, races, schema, tables
 from pipeline.datafiles import DataFile, table_uri
 from pipeline.progress import OnProgress, Progress
-from pipeline.tasks import ann
-from pipeline.tasks.exact import Batch
-from pipeline.tasks.gallery import chosen_rows
-from pipeline.tasks.index import Index, is_of, rows_of
-from pipeline.tasks.index_layout import Layout
-from pipeline.tasks.ranking import ROWS
-from pipeline.tasks.source import Source
+from pipeline.tasks.retrieval import ann
+from pipeline.tasks.retrieval.exact import Batch
+from pipeline.tasks.retrieval.gallery import chosen_rows
+from pipeline.tasks.retrieval.index import Index, is_of, rows_of
+from pipeline.tasks.retrieval.index_layout import Layout
+from pipeline.tasks.retrieval.ranking import ROWS
+from pipeline.tasks.retrieval.source import Source
 
 _FLUSH_ROWS = 1_000_000  # coded rows that wait for their files: 0.3 GB at 64-d
 

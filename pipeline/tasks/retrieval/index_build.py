@@ -13,12 +13,12 @@ import numpy as np
 from pipeline import datafiles, registry, storage, tables
 from pipeline.errors import TableError
 from pipeline.progress import OnProgress, unwatched
-from pipeline.tasks import ann, index_layout
-from pipeline.tasks.index import Index, is_of, rows_of
-from pipeline.tasks.index_layout import Layout, State
-from pipeline.tasks.index_rows import add_missing, remove_gone
-from pipeline.tasks.recall import Recall, is_held_out, measured_recall
-from pipeline.tasks.source import Source, open_source
+from pipeline.tasks.retrieval import ann, index_layout
+from pipeline.tasks.retrieval.index import Index, is_of, rows_of
+from pipeline.tasks.retrieval.index_layout import Layout, State
+from pipeline.tasks.retrieval.index_rows import add_missing, remove_gone
+from pipeline.tasks.retrieval.recall import Recall, is_held_out, measured_recall
+from pipeline.tasks.retrieval.source import Source, open_source
 
 GROWN = 2.0  # times the rows the centroids were made of: cells are twice as full then
 _SAMPLE_A_CELL, _MIN_SAMPLE = 64, 20_000

@@ -13,14 +13,14 @@ from numpy.typing import NDArray
 
 from pipeline import registry, storage
 from pipeline.errors import ConfigError
-from pipeline.tasks.ann import unit
-from pipeline.tasks.exact import mean_direction, nearest_clips, nearest_videos
-from pipeline.tasks.gallery import Gallery, read_gallery
-from pipeline.tasks.index import Index, open_index
-from pipeline.tasks.index_layout import State
-from pipeline.tasks.queries import Query, find_query
-from pipeline.tasks.ranking import Hits, Ranked
-from pipeline.tasks.source import Source, open_source
+from pipeline.tasks.retrieval.ann import unit
+from pipeline.tasks.retrieval.exact import mean_direction, nearest_clips, nearest_videos
+from pipeline.tasks.retrieval.gallery import Gallery, read_gallery
+from pipeline.tasks.retrieval.index import Index, open_index
+from pipeline.tasks.retrieval.index_layout import State
+from pipeline.tasks.retrieval.queries import Query, find_query
+from pipeline.tasks.retrieval.ranking import Hits, Ranked
+from pipeline.tasks.retrieval.source import Source, open_source
 
 By = Literal["clip", "video"]
 Method = Literal["exact", "index"]

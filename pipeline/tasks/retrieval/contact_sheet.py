@@ -10,8 +10,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from pipeline import storage
 from pipeline.errors import ConfigError
-from pipeline.tasks.search import Found
-from pipeline.tasks.thumbnails import Moment, Thumbnail, thumbnails
+from pipeline.tasks.retrieval.search import Found
+from pipeline.tasks.retrieval.thumbnails import Moment, Thumbnail, thumbnails
 
 SUFFIXES = (".png", ".html")
 COLUMNS = 4

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from pipeline import storage, tables
 from pipeline.errors import CheckpointError, ConfigError, TableError
-from pipeline.tasks.ann import unit
+from pipeline.tasks.retrieval.ann import unit
 from pipeline.tasks.slices import Slices, chosen_videos, read_slices
 
 Reason = Literal["content", "perceptual", "vectors"]

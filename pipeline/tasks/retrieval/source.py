@@ -14,9 +14,9 @@ from threadpoolctl import ThreadpoolController
 from pipeline import datafiles, tables
 from pipeline.errors import TableError
 from pipeline.registry import ModelReference
-from pipeline.tasks.exact import Batch, matrix
-from pipeline.tasks.gallery import IDS, Gallery, read_gallery
-from pipeline.tasks.ranking import ROWS
+from pipeline.tasks.retrieval.exact import Batch, matrix
+from pipeline.tasks.retrieval.gallery import IDS, Gallery, read_gallery
+from pipeline.tasks.retrieval.ranking import ROWS
 
 BATCH_ROWS = 65_536
 _LOOKED_UP_ROWS = 2_000_000  # ids looked up at once: each look-up goes through the whole catalog

@@ -12,8 +12,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from pipeline.errors import TableError
-from pipeline.tasks.ann import TINY, lengths, unit
-from pipeline.tasks.ranking import Ranked, no_rows
+from pipeline.tasks.retrieval.ann import TINY, lengths, unit
+from pipeline.tasks.retrieval.ranking import Ranked, no_rows
 
 _MAX_SIMILARITIES = 1 << 24  # of one product: long queries are taken in pieces
 
