@@ -19,6 +19,8 @@ from pipeline.tasks.gallery import IDS, Gallery, read_gallery
 from pipeline.tasks.ranking import ROWS
 
 BATCH_ROWS = 65_536
+# 0.3 GB for a million vectors of 64 numbers, against 0.66 GB with Arrow's 16 and 4, and a fifth faster.
+_READ_AHEAD = {"batch_readahead": 4, "fragment_readahead": 1}
 _LOOKED_UP_ROWS = 2_000_000  # ids looked up at once: each look-up goes through the whole catalog
 _THREADS = ThreadpoolController()
 
@@ -101,7 +103,9 @@ class Source:
         file, done = next(places, (0, 0))
         starts = np.cumsum((0, *self.sizes))
         with _THREADS.limit(limits=1):
-            for read in self._dataset(chosen).to_batches(columns=["embedding", *columns], batch_size=BATCH_ROWS):
+            for read in self._dataset(chosen).to_batches(
+                columns=["embedding", *columns], batch_size=BATCH_ROWS, **_READ_AHEAD
+            ):
                 if done == self.sizes[file]:
                     file, done = next(places, (0, 0))
                 place = slice(done, done + read.num_rows)
