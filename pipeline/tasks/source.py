@@ -177,4 +177,5 @@ def _dim(file: pads.Fragment) -> int:
     group = file.metadata.row_group(0)
     columns = [group.column(place) for place in range(group.num_columns)]
     numbers = next(column for column in columns if column.path_in_schema.startswith("embedding."))
-    return int(round(numbers.num_values / group.num_rows))
+    dim: int = round(numbers.num_values / group.num_rows)
+    return dim
