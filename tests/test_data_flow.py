@@ -162,12 +162,15 @@ def test_nights_take_what_is_new_mark_what_is_gone_and_can_be_repeated(
     assert sora("train", "--root", root, *TRAINING).code == 0
     first = sora("nightly", corpus, "--root", root, "--date", "2026-01-02", "--json")
     assert first.json["done"] == NUM_CLIPS + 1
+    assert "index" not in first.json
+    assert sora("index", "--root", root).code == 0
     (corpus / "late.mp4").write_bytes(videos[1].read_bytes())
     (corpus / "twin.mp4").write_bytes(videos[2].read_bytes())
     (corpus / videos[3].relative_to(rendered)).unlink()
     second = sora("nightly", corpus, "--root", root, "--date", "2026-01-03", "--json")
     assert second.code == 0, second.err
     assert second.json["missing"] == 0
+    assert second.json["index"]["num_added"] == second.json["extract"]["clips"]
     third = sora("nightly", corpus, "--root", root, "--date", "2026-01-03", "--json")
     assert (third.json["done"], third.json["clips"]) == (second.json["done"], second.json["clips"])
     by_status = dict(sora.sql(root, "SELECT status, count(*) FROM videos GROUP BY status"))
@@ -175,7 +178,7 @@ def test_nights_take_what_is_new_mark_what_is_gone_and_can_be_repeated(
     by_night = dict(sora.sql(root, "SELECT ds, count(DISTINCT video_id) FROM features GROUP BY ds ORDER BY ds"))
     assert by_night == {"2026-01-02": NUM_CLIPS + 1, "2026-01-03": 2}
     runs = sora.sql(root, "SELECT job, count(*) FROM runs WHERE job != 'train' GROUP BY job ORDER BY job")
-    assert runs == [("catalog", 4), ("extract", 3)], "an empty night is a run too"
+    assert runs == [("catalog", 4), ("extract", 3), ("index", 3)], "an empty night is a run too"
 
 
 def test_a_training_run_goes_on_where_it_stopped_and_is_not_done_twice(

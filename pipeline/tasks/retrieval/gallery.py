@@ -1,6 +1,7 @@
 """The videos a search may find: those that are in the corpus now and meet the condition."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import pyarrow as pa
@@ -41,13 +42,18 @@ class Gallery:
         """The same, less the videos that are not among the given ones, bool (V,)."""
         return Gallery(self.videos, self.is_wanted & numbers)
 
+    @cached_property
+    def _versions(self) -> tuple[pa.Array, NDArray[np.int32]]:
+        """The versions that are live, and which of them each video has."""
+        live_versions = pc.unique(self.videos["version"])
+        return live_versions, _places(self.videos["version"], live_versions)
+
     def numbers(self, video_ids: pa.ChunkedArray, versions: pa.ChunkedArray) -> NDArray[np.int32]:
         """The number of each row's video, int32 (N,); -1 for videos that are gone and versions that are not live."""
         if not self.videos.num_rows or not len(video_ids):
             return np.full(len(video_ids), -1, np.int32)
         found = _places(video_ids, self.videos["video_id"])
-        live_versions = pc.unique(self.videos["version"])
-        version_of_video = _places(self.videos["version"], live_versions)
+        live_versions, version_of_video = self._versions
         is_live = (found >= 0) & (version_of_video[found] == _places(versions, live_versions))
         return np.where(is_live, found, -1).astype(np.int32)
 
