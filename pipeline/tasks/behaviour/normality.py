@@ -25,7 +25,7 @@ MAX_FOLDS = 5
 MAX_REFERENCE = 50_000  # normal slices that distances are taken to
 _MAX_HELD_OUT = 4_000  # of each fold, enough for a mean and a deviation
 # Of the largest variance of a direction; what varies less is noise, and whitening would blow it up. Many directions
-# matter: with those that hold 99.9 % of the variance alone, a spin on the spot was missed (docs/behaviour.md).
+# matter: see docs/log.md.
 _LEAST_VARIANCE = 1e-5
 _RIDGE = 10.0  # of standardised features; 1 and 100 changed the frame AUC by 0.003
 _NOTHING = 1e-12  # a variance: where normal footage does not vary at all
