@@ -41,7 +41,8 @@ def anomaly_lines(fields: Mapping[str, Any]) -> list[str]:
         without = fields[f"{side}_without_vectors"]
         lines += [f"not used: {uri} ({reason})" for uri, reason in without.items()]
     if fields["frame_auc"] is not None:
-        alone = ", ".join(f"{name} {fields[f'{name}_auc']:.4f}" for name in ("recon_error", "distance", "motion"))
+        names = ("excess", "distance", "recon_error", "motion")
+        alone = ", ".join(f"{name} {fields[f'{name}_auc']:.4f}" for name in names)
         lines.append(f"frame AUC {fields['frame_auc']:.4f} over {fields['num_frames']} frames; alone: {alone}")
     lines += [f"{one['score']:8.2f}  {one['start_s']:8.2f} s  {one['uri']}" for one in fields["strangest"]]
     return lines

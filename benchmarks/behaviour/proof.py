@@ -28,15 +28,17 @@ from pipeline.tasks.behaviour.ground_truth import frame_auc, frame_labels, frame
 
 LEAST_AUC = 0.95
 SIZE_PX = 48  # 1.8 times as fast as 64; the patch is some 17 px high
-SIGNALS = ("score", "distance_z", "recon_error_z", "motion")
+SIGNALS = ("score", "excess_z", "distance_z", "recon_error", "motion")
 Floats = NDArray[np.float64]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Render, train on normal footage, judge, and print the figures; 1 where the frame AUC is missed."""
     parser = argparse.ArgumentParser("python -m benchmarks.behaviour", description=__doc__)
-    parser.add_argument("--seed", type=int, default=1, help="of the corpus; 100 was looked at while the score was made")
-    parser.add_argument("--epochs", type=int, default=20, help="of the training")
+    parser.add_argument(
+        "--seed", type=int, default=2, help="of the corpus; 100 and 1 were looked at while the score was made"
+    )
+    parser.add_argument("--epochs", type=int, default=14, help="of the training")
     parser.add_argument("--folder", type=Path, help="where corpus, root and pictures stay; a temporary one unless told")
     parser.add_argument("--json", action="store_true", help="print one JSON line; all else goes to stderr")
     arguments = parser.parse_args(argv)

@@ -22,9 +22,10 @@ class FrameFigures:
 
     Args:
         frame_auc: Of the score.
-        recon_error_auc: Of the reconstruction error alone.
+        excess_auc: Of the excess of the reconstruction error alone.
         distance_auc: Of the distance alone.
-        motion_auc: Of the motion alone, as the table has it.
+        recon_error_auc: Of recon_error alone, as the table has it.
+        motion_auc: Of motion alone, as the table has it.
         num_frames: Frames of the scored videos.
         num_anomalous: Of them.
         num_beyond_end: Intervals that begin after the last frame that decodes.
@@ -32,8 +33,9 @@ class FrameFigures:
     """
 
     frame_auc: float
-    recon_error_auc: float
+    excess_auc: float
     distance_auc: float
+    recon_error_auc: float
     motion_auc: float
     num_frames: int
     num_anomalous: int
@@ -110,8 +112,9 @@ def frame_figures(
     beyond = [start >= len(at) for v, at in zip(videos, times_s, strict=True) for start, _ in intervals.get(v.uri, ())]
     return FrameFigures(
         frame_auc=auc([one.score for one in scores]),
-        recon_error_auc=auc([one.recon_error for one in scores]),
+        excess_auc=auc([one.excess for one in scores]),
         distance_auc=auc([one.distance for one in scores]),
+        recon_error_auc=auc([video.recon_error for video in videos]),
         motion_auc=auc([video.motion for video in videos]),
         num_frames=len(together),
         num_anomalous=int(together.sum()),

@@ -11,7 +11,7 @@ from pipeline.tasks.behaviour.segment_files import put_picture, short_name
 from pipeline.tasks.behaviour.timeline import ALARM, Curve, timeline_figure
 
 _NUM_STRANGEST = 10
-_COLUMNS = ("uri", "start_s", "end_s", "score", "recon_error_z", "distance_z", "recon_error", "motion")
+_COLUMNS = ("uri", "start_s", "end_s", "score", "excess_z", "distance_z", "recon_error", "motion")
 
 
 def anomalies_json(found: Anomalies) -> dict[str, Any]:
@@ -45,7 +45,7 @@ def write_anomalies(folder: str, found: Anomalies, *, max_pictures: int) -> int:
         truth = found.figures.truth_s.get(video.uri, []) if found.figures is not None else []
         curves = [
             Curve("score", scores.score),
-            Curve("recon_error, z", scores.recon_error),
+            Curve("excess error, z", scores.excess),
             Curve("distance, z", scores.distance),
         ]
         lanes = {"anomalous": truth} if truth else {}
@@ -59,7 +59,7 @@ def _scores_csv(found: Anomalies) -> str:
     writer = csv.writer(sink, lineterminator="\n")
     writer.writerow(_COLUMNS)
     for video, scores in zip(found.test.videos, found.scores, strict=True):
-        numbers = (scores.score, scores.recon_error, scores.distance, video.recon_error, video.motion)
+        numbers = (scores.score, scores.excess, scores.distance, video.recon_error, video.motion)
         columns = zip(video.start_s, video.end_s, *numbers, strict=True)
         writer.writerows([video.uri, *(f"{value:.6g}" for value in row)] for row in columns)
     return sink.getvalue()

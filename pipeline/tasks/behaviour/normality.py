@@ -1,8 +1,9 @@
-"""How unlike normal footage a slice is: badly rebuilt, or far from every normal slice.
+"""How unlike normal footage a slice is: rebuilt worse than such slices are, or far from every normal slice.
 
-normal slices --log recon_error---------------------------> median, deviation ---------> z of the error
-              --vector, log motion, whitened, nearest-----> held-out distances' log ---> z of the distance
-Everything is fitted on normal footage alone.
+normal slices --vector, log motion--> features --whitened, the nearest other one-> log distance ------------> z_d
+                                               --ridge regression----------------> log recon_error expected
+log recon_error less what was expected of such a slice --------------------------------------------------> z_e
+Everything is fitted on normal footage alone, and both z on normal videos that were left out of the fit.
 """
 
 from collections.abc import Sequence
@@ -11,7 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.decomposition import PCA
+from sklearn.linear_model import Ridge
 from sklearn.neighbors import NearestNeighbors
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from pipeline.errors import ConfigError
 from pipeline.tasks.behaviour.signal import log_scalars
@@ -21,8 +25,9 @@ MAX_FOLDS = 5
 MAX_REFERENCE = 50_000  # normal slices that distances are taken to
 _MAX_HELD_OUT = 4_000  # of each fold, enough for a mean and a deviation
 # Of the largest variance of a direction; what varies less is noise, and whitening would blow it up. Many directions
-# matter: with those that hold 99.9 % of the variance alone, a spin on the spot was missed (docs/behaviour.md).
+# matter: see docs/log.md.
 _LEAST_VARIANCE = 1e-5
+_RIDGE = 10.0  # of standardised features; 1 and 100 changed the frame AUC by 0.003
 _NOTHING = 1e-12  # a variance: where normal footage does not vary at all
 _NEAR = 1e-3  # in deviations: nearer is the same, and its logarithm would say more than it knows
 _LEAST_SLICES = 20
@@ -35,12 +40,12 @@ class SliceScores:
     """Of each of N slices, float64 (N,), the higher the stranger.
 
     Args:
-        recon_error: Deviations above the median of the log reconstruction error of normal slices.
-        distance: The same of the log distance to normal slices.
+        excess: Deviations by which the log reconstruction error exceeds what is expected of such a slice.
+        distance: Deviations by which the log distance to normal slices exceeds that of normal ones.
         score: Both together.
     """
 
-    recon_error: Floats
+    excess: Floats
     distance: Floats
     score: Floats
 
@@ -55,24 +60,43 @@ class Normality:
     """
 
     def __init__(self, normal: Sequence[VideoSlices]):
-        features = [_features(video) for video in normal]
-        num_slices = sum(len(one) for one in features)
+        num_slices = sum(len(video) for video in normal)
         if num_slices < _LEAST_SLICES:
-            cure = "give more normal footage"
-            raise ConfigError("There is too little normal footage.", where="--normal", got=f"{num_slices} slices",
-                              expected=f"at least {_LEAST_SLICES}", cure=cure)  # fmt: skip
-        self._manifold = _Manifold(np.concatenate(features))
-        self._distance = _spread(np.log(_held_out_distances(features)))
-        self._error = _spread(log_scalars(normal)[:, 0])
+            got, cure = f"{num_slices} slices", "give more normal footage"
+            expected = f"at least {_LEAST_SLICES}"
+            raise ConfigError(
+                "There is too little normal footage.", where="--normal", got=got, expected=expected, cure=cure
+            )
+        samples = _samples(normal)
+        self._raw = _RawScores(samples)
+        held_out = _held_out(samples)
+        self._excess, self._distance = _spread(held_out[:, 0]), _spread(held_out[:, 1])
 
     def scores(self, video: VideoSlices) -> SliceScores:
         """How unlike normal footage the slices of a video are.
 
         The score is the length of the two z together, each counted only above 0: sqrt(max(z_e, 0)^2 + max(z_d, 0)^2).
         """
-        error = (log_scalars([video])[:, 0] - self._error[0]) / self._error[1]
-        distance = (np.log(self._manifold.distances(_features(video))) - self._distance[0]) / self._distance[1]
-        return SliceScores(error, distance, np.hypot(np.maximum(error, 0), np.maximum(distance, 0)))
+        raw = self._raw.of(_samples([video])[0])
+        excess = (raw[:, 0] - self._excess[0]) / self._excess[1]
+        distance = (raw[:, 1] - self._distance[0]) / self._distance[1]
+        return SliceScores(excess, distance, np.hypot(np.maximum(excess, 0), np.maximum(distance, 0)))
+
+
+class _RawScores:
+    """Fitted on samples of some videos: float64 (N, D + 2), the vector, log motion, log recon_error of N slices."""
+
+    def __init__(self, samples: Sequence[Floats]):
+        together = np.concatenate(samples)
+        features, log_error = together[:, :-1], together[:, -1]
+        self._manifold = _Manifold(features)
+        self._expected = make_pipeline(StandardScaler(), Ridge(_RIDGE)).fit(features, log_error)
+
+    def of(self, sample: Floats) -> Floats:
+        """How much worse than expected each slice was rebuilt, and its log distance: float64 (N, 2)."""
+        features, log_error = sample[:, :-1], sample[:, -1]
+        excess = log_error - self._expected.predict(features)
+        return np.stack([excess, np.log(self._manifold.distances(features))], axis=1)
 
 
 class _Manifold:
@@ -98,21 +122,21 @@ class _Manifold:
         return whitened
 
 
-def _features(video: VideoSlices) -> Floats:
-    """The vector and the log motion of each slice: float64 (N, D + 1)."""
-    return np.concatenate([video.vectors, log_scalars([video])[:, 1:]], axis=1)
+def _samples(videos: Sequence[VideoSlices]) -> list[Floats]:
+    """Of each video float64 (N, D + 2): the vector, log motion and log recon_error of its slices."""
+    return [np.concatenate([video.vectors, log_scalars([video])[:, ::-1]], axis=1) for video in videos]
 
 
-def _held_out_distances(features: Sequence[Floats]) -> Floats:
-    """Distances of normal slices to the others: those of videos, or of stretches of a single one, that were left out.
+def _held_out(samples: Sequence[Floats]) -> Floats:
+    """Raw scores of normal slices by what the others show: whole videos, or stretches of a single one, are left out.
 
-    A slice's own video would make it look nearer than a new normal video is.
+    By its own video a slice would look nearer, and better rebuilt, than a new normal video does.
     """
-    parts = list(features) if len(features) > 1 else np.array_split(features[0], MAX_FOLDS)
+    parts = list(samples) if len(samples) > 1 else np.array_split(samples[0], MAX_FOLDS)
     found = []
     for fold in range(min(MAX_FOLDS, len(parts))):
-        others = np.concatenate([part for index, part in enumerate(parts) if index % MAX_FOLDS != fold])
-        found.append(_Manifold(others).distances(_sampled(np.concatenate(parts[fold::MAX_FOLDS]), _MAX_HELD_OUT)))
+        others = [part for index, part in enumerate(parts) if index % MAX_FOLDS != fold]
+        found.append(_RawScores(others).of(_sampled(np.concatenate(parts[fold::MAX_FOLDS]), _MAX_HELD_OUT)))
     return np.concatenate(found)
 
 
