@@ -66,7 +66,7 @@ def render(
     folder: Path,
     *,
     seed: int,
-    num_normal: int = 24,
+    num_normal: int = 72,
     num_rounds: int = 1,
     num_frames: int = NUM_FRAMES,
     kinds: Sequence[Kind] = KINDS,

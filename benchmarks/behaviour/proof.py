@@ -36,9 +36,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Render, train on normal footage, judge, and print the figures; 1 where the frame AUC is missed."""
     parser = argparse.ArgumentParser("python -m benchmarks.behaviour", description=__doc__)
     parser.add_argument(
-        "--seed", type=int, default=2, help="of the corpus; 100 and 1 were looked at while the score was made"
+        "--seed",
+        type=int,
+        default=3,
+        help="of the corpus; 1, 2 and 100 were looked at while score and corpus were made",
     )
-    parser.add_argument("--epochs", type=int, default=14, help="of the training")
+    parser.add_argument("--epochs", type=int, default=5, help="of the training")
     parser.add_argument("--folder", type=Path, help="where corpus, root and pictures stay; a temporary one unless told")
     parser.add_argument("--json", action="store_true", help="print one JSON line; all else goes to stderr")
     arguments = parser.parse_args(argv)
