@@ -20,7 +20,7 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.behaviour.corpus import FRAME_RATE, KINDS, Corpus, render
+from benchmarks.behaviour.corpus import FRAME_RATE, KINDS, Corpus, Kind, render
 from benchmarks.command import give
 from jobs import cli
 from pipeline import storage
@@ -86,14 +86,20 @@ def measured(folder: Path, *, seed: int, epochs: int) -> dict[str, Any]:
     }
 
 
-def by_kind(corpus: Corpus, scores: Path) -> dict[str, dict[str, float]]:
-    """Frame AUC by signal and kind; `all` is over all kinds together."""
+def by_kind(corpus: Corpus, scores: Path, *, kinds: Sequence[Kind] = KINDS) -> dict[str, dict[str, float]]:
+    """Frame AUC by signal and kind; `all` is over all kinds together.
+
+    Args:
+        corpus: What was rendered.
+        scores: scores.csv of `sora behaviour anomaly`.
+        kinds: What was planted.
+    """
     truth = read_intervals(str(corpus.truth), corpus=storage.normalize(str(corpus.test)))
     slices = _slices(scores)
     normal = [_brightness(path) for path in sorted(corpus.normal.glob("*.mp4"))]
     usual = float(np.concatenate(normal).mean())
     values: dict[str, list[Floats]] = {name: [] for name in (*SIGNALS, "brightness")}
-    labels, kinds = [], []
+    labels, planted = [], []
     for path, kind in corpus.kind_of.items():
         uri = storage.normalize(str(corpus.test / path))
         brightness = _brightness(corpus.test / path)
@@ -102,9 +108,9 @@ def by_kind(corpus: Corpus, scores: Path) -> dict[str, dict[str, float]]:
             values[name].append(frame_scores(times_s, of_video["start_s"], of_video["end_s"], of_video[name]))
         values["brightness"].append(np.abs(brightness - usual))
         labels.append(frame_labels(len(brightness), truth.get(uri, ())))
-        kinds.append(np.full(len(brightness), str(kind)))
-    together, kind_of = np.concatenate(labels), np.concatenate(kinds)
-    chosen = {kind: ~together | (kind_of == kind) for kind in KINDS} | {"all": np.ones(len(together), np.bool_)}
+        planted.append(np.full(len(brightness), str(kind)))
+    together, kind_of = np.concatenate(labels), np.concatenate(planted)
+    chosen = {kind: ~together | (kind_of == kind) for kind in kinds} | {"all": np.ones(len(together), np.bool_)}
     return {
         name: {kind: round(frame_auc(together[of], np.concatenate(of_name)[of]), 4) for kind, of in chosen.items()}
         for name, of_name in values.items()
