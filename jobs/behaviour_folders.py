@@ -9,7 +9,7 @@ from jobs.ray_session import ray_session
 from jobs.shell import Job
 from pipeline import registry, storage, tables
 from pipeline.corpus.config import CatalogConfig
-from pipeline.errors import CheckpointError, ConfigError
+from pipeline.errors import ConfigError
 from pipeline.features.config import ExtractConfig
 from pipeline.tasks.behaviour.config import AnomalyConfig, BinaryConfig
 from pipeline.tasks.slices import chosen_videos
@@ -51,7 +51,7 @@ def give_vectors_for_anomalies(job: Job, config: AnomalyConfig, root: str) -> bo
     if f"{normal}/".startswith(f"{test}/") or f"{test}/".startswith(f"{normal}/"):
         expected = "two folders, neither in the other"
         raise ConfigError("Normal and test footage share a folder.", where=test, got=normal, expected=expected)
-    is_to_train = config.train and config.model == CHAMPION and not _has_champion(root)
+    is_to_train = config.train and config.model == CHAMPION and registry.find(root) is None
     if not is_to_train:
         registry.resolve(root, config.model)
     with ray_session():
@@ -75,14 +75,6 @@ def give_vectors_for_clips(job: Job, config: BinaryConfig, root: str) -> None:
     with ray_session():
         job.console.note(catalog_job.catalog(job, CatalogConfig(config.videos, root)).text)
         job.console.note(extract_job.extract(job, ExtractConfig(root, config.model)).text)
-
-
-def _has_champion(root: str) -> bool:
-    try:
-        registry.resolve(root)
-    except CheckpointError:
-        return False
-    return True
 
 
 def _require_only(root: str, normal: str) -> None:

@@ -68,6 +68,20 @@ def resolve(root: str, reference: str = tracking.CHAMPION) -> ModelReference:
     return _foreign(root, storage.normalize(reference))
 
 
+def find(root: str, reference: str = tracking.CHAMPION) -> ModelReference | None:
+    """As `resolve`, but None where the champion is asked for and there is none yet.
+
+    Raises:
+        CheckpointError: another reference leads nowhere.
+    """
+    try:
+        return resolve(root, reference)
+    except CheckpointError:
+        if reference != tracking.CHAMPION:
+            raise
+        return None
+
+
 def fetch(reference: ModelReference) -> Path:
     """A local copy of the model's folder, in the machine's temporary space, shared by the processes of one machine."""
     if storage.is_local(reference.uri):

@@ -44,3 +44,14 @@ def ray_local(s3_server: S3Server) -> Iterator[None]:  # noqa: F811
 def sora(capsys: pytest.CaptureFixture[str]) -> Sora:
     """Runs our commands in this process."""
     return Sora(capsys)
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """As in a worker; threads that share their cores with another process wait for each other: 0.9 s became 74 s."""
+    import torch  # most tests need none of it
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

@@ -139,8 +139,8 @@ def complete(name: str, num_rows: int, **values: object) -> pa.Table:
     """Rows of a table: arrays as given, other values in every row, columns left out null."""
     columns = schema.TABLES[name]
     arrays = [
-        value.cast(field.type)
-        if isinstance(value := values.get(field.name), (pa.Array, pa.ChunkedArray))
+        (pa.array(value) if isinstance(value, np.ndarray) else value).cast(field.type)
+        if isinstance(value := values.get(field.name), (np.ndarray, pa.Array, pa.ChunkedArray))
         else pa.repeat(pa.scalar(value, field.type), num_rows)
         for field in columns
     ]

@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from benchmarks.plan.catalog import complete, hex32
 from pipeline import registry, schema, storage, tables
 
 MODEL_VERSION, MODEL_DIGEST, SAMPLING_DIGEST = "1", "d" * 32, "9f86d081884c7d65"
@@ -101,7 +102,7 @@ def _parts(num_videos: int) -> Iterator[tuple[int, int]]:
 
 
 def _videos(ids: NDArray[np.str_], uris: NDArray[np.str_]) -> pa.Table:
-    return _complete("videos", len(ids), video_id=ids, uri=uris, version="v1", status="ok", cataloged_at=_NOW)
+    return complete("videos", len(ids), video_id=ids, uri=uris, version="v1", status="ok", cataloged_at=_NOW)
 
 
 def _features(
@@ -110,10 +111,10 @@ def _features(
     number, place = len(drawn.vectors), drawn.videos - first
     index = np.tile(np.arange(SLICES_A_VIDEO, dtype=np.int32), number // SLICES_A_VIDEO)
     offsets = pa.array(np.arange(0, DIM * number + 1, DIM, dtype=np.int32))
-    return _complete(
+    return complete(
         "features",
         number,
-        clip_id=_hex32(number, generator),
+        clip_id=hex32(number, generator),
         video_id=ids[place],
         uri=uris[place],
         version="v1",
@@ -132,22 +133,3 @@ def _features(
         ds=_DS,
         produced_at=_NOW,
     )
-
-
-def _complete(name: str, num_rows: int, **values: object) -> pa.Table:
-    """Rows of a table: arrays as given, other values in every row, columns left out null."""
-    columns = schema.TABLES[name]
-    arrays = [
-        pa.array(value).cast(field.type)
-        if isinstance(value := values.get(field.name), (np.ndarray, pa.Array))
-        else pa.repeat(pa.scalar(value, field.type), num_rows)
-        for field in columns
-    ]
-    return pa.Table.from_arrays(arrays, schema=columns)
-
-
-def _hex32(num_rows: int, generator: np.random.Generator) -> pa.Array:
-    """Random strings of 32 hex digits, as ids are."""
-    digits = generator.bytes(16 * num_rows).hex().encode()
-    offsets = np.arange(0, 32 * num_rows + 1, 32, dtype=np.int32)
-    return pa.StringArray.from_buffers(num_rows, pa.py_buffer(offsets), pa.py_buffer(digits))

@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass
 
 from pipeline import registry, storage, tracking
-from pipeline.errors import CheckpointError, ConfigError
+from pipeline.errors import ConfigError
 from pipeline.evaluate import record
 from pipeline.evaluate.comparison import reason_against, require_comparable
 from pipeline.tracking_spool import TrackedRun
@@ -28,7 +28,8 @@ def promote(root: str, version: str) -> Promotion:
     root = storage.normalize(root)
     model = registry.resolve(root, version)
     candidate = record.read(root, model.version)
-    before = _champion(root)
+    found = registry.find(root)
+    before = found.version if found else None
     if before == model.version:
         return Promotion(before, before)
     if before is not None:
@@ -43,13 +44,6 @@ def promote(root: str, version: str) -> Promotion:
     registry.promote(root, model.version)
     _tell(root, model)
     return Promotion(model.version, before)
-
-
-def _champion(root: str) -> str | None:
-    try:
-        return registry.resolve(root).version
-    except CheckpointError:  # there is none yet
-        return None
 
 
 def _tell(root: str, model: registry.ModelReference) -> None:

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline import registry, storage, tracking_spool
-from pipeline.errors import CheckpointError
 from pipeline.tasks import query
 
 _RUN_FIELDS = ("job", "status", "run_key", "started_at", "seconds", "counts")
@@ -40,7 +39,8 @@ def status(root: str) -> Status:
     """
     root = storage.normalize(root)
     connection = query.connect(root)
-    champion = _champion(root)
+    found = registry.find(root)
+    champion = found.version if found else None
 
     def rows(text: str, *parameters: object) -> list[tuple[Any, ...]]:
         return connection.execute(text, list(parameters)).fetchall()
@@ -89,10 +89,3 @@ def status(root: str) -> Status:
         last_runs=[dict(zip(_RUN_FIELDS, row, strict=True)) for row in last],
         tracking_waiting=len(tracking_spool.waiting(root)),
     )
-
-
-def _champion(root: str) -> str | None:
-    try:
-        return registry.resolve(root).version
-    except CheckpointError:
-        return None

@@ -16,7 +16,7 @@ from deltalake import DeltaTable
 
 from pipeline import datafiles, registry, schema, storage, tables, tracking
 from pipeline.datafiles import DataFile
-from pipeline.errors import CheckpointError, SoraError
+from pipeline.errors import SoraError
 from pipeline.progress import OnProgress, Progress, unwatched
 from pipeline.report.laws import FILE_LAWS, LAWS, PREPARED, Law
 
@@ -86,7 +86,7 @@ def verify(
         SoraError: a file that has the right size cannot be read.
     """
     root = storage.normalize(root)
-    reference = _resolve(root, model)
+    reference = registry.find(root, model)
     states = tables.open_there(root, _OPENED)
     files = {name: list(datafiles.files(name, state)) for name, state in states.items()}
     breaches = [breach for name in states for breach in _file_breaches(root, name, files[name], fast, on_progress)]
@@ -110,15 +110,6 @@ def verify(
         findings=[finding for finding in findings if finding.count],
         not_checked=[law.name for law in LAWS if law not in checked],
     )
-
-
-def _resolve(root: str, model: str) -> registry.ModelReference | None:
-    try:
-        return registry.resolve(root, model)
-    except CheckpointError:
-        if model != tracking.CHAMPION:
-            raise
-        return None
 
 
 def _file_breaches(

@@ -1,7 +1,7 @@
 """An engine is taken when it gives the same vectors in clearly less time, and never otherwise."""
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
@@ -33,17 +33,10 @@ from pipeline.model.checkpoint import save_checkpoint
 from pipeline.model.config import ModelConfig, article, sora_xs
 from tests.support.videos import encode_video
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 CPU = torch.device("cpu")
 SHAPE, TINY = (8, 32, 32, 3), (4, 16, 16, 3)
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """As in a worker; two threads that wait for each other on busy cores take ten times as long."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def network(config: ModelConfig | None = None, seed: int = 0) -> VideoAutoencoder:

@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pipeline.decode.moment import Moment, sampling_at
 from pipeline.decode.sandbox import Sandbox
 from pipeline.progress import unwatched
-from pipeline.report.page.frames import NO_TIME, Moment, fitted, frames, sampling_at
+from pipeline.report.page.frames import NO_TIME, fitted, frames
 from tests.support.videos import encode_video, read_number
 
 FPS, NUM_FRAMES = 16, 64
@@ -24,7 +25,7 @@ def video(tmp_path: Path) -> str:
 
 @pytest.mark.parametrize(("time_s", "number"), [(0.0, 0), (0.001, 0), (0.5, 8), (1.99, 31), (3.0, 48)])
 def test_the_picture_is_the_frame_shown_at_that_time(video: str, time_s: float, number: int) -> None:
-    config, place = sampling_at(time_s)
+    config, place = sampling_at(time_s, size_px=160)
     with Sandbox() as sandbox, open(video.removeprefix("file://"), "rb") as source:
         clips = list(sandbox.read_clips(source, config))
     assert len(clips) == 1

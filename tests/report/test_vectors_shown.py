@@ -10,8 +10,9 @@ from pipeline.report.page.drawing import map_data, marks
 from pipeline.report.page.histogram import edges_between
 from pipeline.report.page.neighbours import closest_videos, drawn_videos, queries
 from pipeline.report.page.planar import MOST_CLASSES, plane
-from pipeline.report.page.vectors import Vectors, id_below, read_vectors, unit, uris
+from pipeline.report.page.vectors import Vectors, id_below, read_vectors, uris
 from pipeline.tasks import query
+from pipeline.tasks.retrieval.ann import unit
 from tests.support.planted import Planted, planted_root
 
 RNG = np.random.default_rng(0)

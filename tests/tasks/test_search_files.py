@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pipeline.decode.moment import Moment
 from pipeline.decode.sampling import SamplingConfig
 from pipeline.errors import ConfigError, DecodeError
 from pipeline.tasks.retrieval.contact_sheet import clock, write_contact_sheet
 from pipeline.tasks.retrieval.embed import embed_file
 from pipeline.tasks.retrieval.search import Searcher, search
-from pipeline.tasks.retrieval.thumbnails import Moment, thumbnails
+from pipeline.tasks.retrieval.thumbnails import thumbnails
 from pipeline.tasks.slices import read_slices
 from tests.support.extracted import extracted_root
 from tests.support.shared import shared_videos

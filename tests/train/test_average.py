@@ -13,6 +13,8 @@ from pipeline.train.config import TrainConfig
 from pipeline.train.standing import Progress, Standing
 from pipeline.train.step import make_optimizer, train_step
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 TINY = {
     "article": ModelConfig("tiny", "article", (4, 8), (0, 1), latent_channels=8, embedding_dim=6),
     "sora": ModelConfig("tiny", "sora", (4, 8, 8, 12), (1, 1, 1, 1), latent_channels=4, embedding_dim=6),
@@ -20,15 +22,6 @@ TINY = {
 CONFIG = TrainConfig()
 FRAMES = torch.randint(0, 256, (4, 8, 16, 16, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
 LABELS = torch.tensor([0, 1, 2, -1])
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Threads that share their cores with another process wait for each other."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def _standing(name="sora", *, decay=CONFIG.ema_decay):

@@ -15,6 +15,8 @@ from pipeline.train.precision import Choice, Trial, choose, decide, try_out
 from pipeline.train.standing import Standing
 from pipeline.train.step import make_optimizer
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 CPU = torch.device("cpu")
 TINY = ModelConfig("tiny", "sora", (4, 8, 8, 12), (1, 1, 1, 1), latent_channels=4, embedding_dim=6)
 SAMPLING = SamplingConfig(frames_per_clip=8, sample_fps=8.0, stride_s=1.0, size_px=16)
@@ -28,14 +30,6 @@ CASES = {
     "an endless loss": (Trial(math.inf, 0.999, 4.0), "fp32", "not right"),
     "no gradient": (Trial(0.001, math.nan, 4.0), "fp32", "not right"),
 }
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def _network():

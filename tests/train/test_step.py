@@ -22,20 +22,13 @@ from pipeline.train.step import (
     train_step,
 )
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 CPU = torch.device("cpu")
 TINY = {
     "article": ModelConfig("tiny", "article", (4, 8), (0, 1), latent_channels=8, embedding_dim=6),
     "sora": ModelConfig("tiny", "sora", (4, 8, 8, 12), (1, 1, 1, 1), latent_channels=4, embedding_dim=6),
 }
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Threads that share their cores with another process wait for each other: 0.9 s of steps became 74 s."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def _model(name="sora", *, num_classes=3):

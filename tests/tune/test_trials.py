@@ -14,16 +14,10 @@ from pipeline.train.clip_table import ClipTable
 from pipeline.train.config import TrainConfig
 from pipeline.tune.trials import Task, run_trial
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 SAMPLING = SamplingConfig(frames_per_clip=4, sample_fps=4.0, stride_s=1.0, size_px=16)
 CPU = torch.device("cpu")
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Any:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def table(names: str, *, labels: list[int] | None = None) -> ClipTable:

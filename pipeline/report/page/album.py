@@ -7,8 +7,9 @@ from typing import Any
 
 import duckdb
 
+from pipeline.decode.moment import Moment
 from pipeline.report.page.content import Tile
-from pipeline.report.page.frames import Frame, Moment, fitted
+from pipeline.report.page.frames import Frame, fitted
 
 GALLERY = 24
 _SHOWN_AT = 1 / 3  # of a video's length: past titles and black, before credits

@@ -12,15 +12,16 @@ from datetime import UTC, datetime
 
 import duckdb
 
-from pipeline import registry, storage, tracking
-from pipeline.errors import CheckpointError, TableError
+from pipeline import registry, storage
+from pipeline.decode.moment import Moment
+from pipeline.errors import TableError
 from pipeline.progress import Watcher
 from pipeline.report.page import album, facts
 from pipeline.report.page.album import Known, tile
 from pipeline.report.page.charts import Chart, bars, histogram, moments
 from pipeline.report.page.config import ReportConfig
 from pipeline.report.page.content import Near, NeighbourRow, Page, VectorsPart
-from pipeline.report.page.frames import Frame, Moment, frames
+from pipeline.report.page.frames import Frame, frames
 from pipeline.report.page.modelling import NO_MODEL, model_part
 from pipeline.report.page.neighbours import Query, queries
 from pipeline.report.page.planar import Plane, plane
@@ -65,7 +66,7 @@ def build(config: ReportConfig, *, watcher: Watcher) -> Page:
     root = storage.normalize(config.root)
     connection = query.connect(root)
     state = status(root)
-    model = _resolved(root, config.model)
+    model = registry.find(root, config.model)
     watcher.note("reading vectors")
     drawn = _drawn(connection, root, config.model, model)
     shown = album.gallery(connection)
@@ -94,16 +95,6 @@ def build(config: ReportConfig, *, watcher: Watcher) -> Page:
         run_charts=_run_charts(nights, connection),
         build_s=time.monotonic() - started_s,
     )
-
-
-def _resolved(root: str, model: str) -> registry.ModelReference | None:
-    """The model; None in a root without a champion, where none was named."""
-    try:
-        return registry.resolve(root, model)
-    except CheckpointError:
-        if model != tracking.CHAMPION:
-            raise
-        return None
 
 
 def _drawn(

@@ -16,28 +16,17 @@ from PIL import Image
 
 from pipeline import storage
 from pipeline.decode.limits import DecodeLimits
-from pipeline.decode.records import Clip
-from pipeline.decode.sampling import SamplingConfig
+from pipeline.decode.moment import Moment, frame_at
 from pipeline.decode.sandbox import Sandbox
 from pipeline.errors import DecodeError, SoraError
 from pipeline.progress import OnProgress, Progress
 
 SIDE_PX = 160  # of the longer side
-_MIN_TIME_S = 1.0 / 240  # the fastest sampling
-_ONE_CLIP_S = 1e6  # a stride beyond the end of any video
 _THREADS = 2
 _GRACE_S = 5.0  # after the limit, for the frame that is being decoded
 # A page must not wait for one video: what takes longer has no picture.
 LIMITS = DecodeLimits(cpu_s=8.0, wall_s=8.0, stall_s=8.0, start_s=20.0)
 NO_TIME = "no time was left for it"
-
-
-@dataclass(frozen=True)
-class Moment:
-    """A frame that is wanted: which video, seconds after the first shown frame."""
-
-    uri: str
-    time_s: float
 
 
 @dataclass(frozen=True)
@@ -88,13 +77,6 @@ def frames(
     return {moment: done.get(moment, Frame(None, NO_TIME)) for moment in moments}
 
 
-def sampling_at(time_s: float) -> tuple[SamplingConfig, int]:
-    """A sampling whose only clip holds the frame shown at a time, and the place of that frame in it."""
-    if time_s < _MIN_TIME_S:
-        return SamplingConfig(frames_per_clip=1, sample_fps=1.0, stride_s=_ONE_CLIP_S, size_px=SIDE_PX), 0
-    return SamplingConfig(frames_per_clip=2, sample_fps=1.0 / time_s, stride_s=_ONE_CLIP_S, size_px=SIDE_PX), 1
-
-
 def webp(pixels: NDArray[np.uint8], *, size: tuple[int, int] | None = None, quality: int = 62) -> bytes:
     """A picture, uint8 (H, W, C) RGB, as WebP; scaled to (width, height) where told."""
     image = Image.fromarray(pixels)
@@ -113,16 +95,13 @@ def fitted(size: tuple[int, int] | None) -> tuple[int, int]:
 
 
 def _frame(sandbox: Sandbox, moment: Moment, size: tuple[int, int] | None) -> Frame:
-    config, place = sampling_at(moment.time_s)
-    clips: list[Clip] = []
     try:
         with storage.open_object(moment.uri) as source:
-            clips.extend(sandbox.read_clips(source, config))
+            pixels = frame_at(sandbox, source, moment.time_s, size_px=SIDE_PX)
     except DecodeError as e:
-        if not clips:  # with partial, the clip may have come before the damage
-            return Frame(None, "damaged there" if e.error_class == "partial" else e.error_class.replace("_", " "))
+        return Frame(None, "damaged there" if e.error_class == "partial" else e.error_class.replace("_", " "))
     except FileNotFoundError:
         return Frame(None, "it is not there any more")
     except (OSError, SoraError) as e:
         return Frame(None, f"it cannot be read: {type(e).__name__}")
-    return Frame(webp(clips[0].frames[place], size=fitted(size)))
+    return Frame(webp(pixels, size=fitted(size)))

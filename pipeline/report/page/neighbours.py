@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.report.page.vectors import Vectors, unit
+from pipeline.report.page.vectors import Vectors
+from pipeline.tasks.retrieval.ann import unit
 
 NUM_NEIGHBOURS = 5
 NUM_DRAWN, NUM_CLOSEST = 4, 4

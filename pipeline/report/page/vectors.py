@@ -82,13 +82,6 @@ def id_below(share: float) -> str:
     return f"{round(share * _IDS):08x}"
 
 
-def unit(vectors: NDArray[np.floating]) -> NDArray[np.float32]:
-    """The vectors with length 1, float32 (N, D); a vector of zeros stays one."""
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    scaled: NDArray[np.float32] = (vectors / np.maximum(lengths, np.finfo(np.float32).tiny)).astype(np.float32)
-    return scaled
-
-
 def uris(vectors: Vectors) -> list[str]:
     """The uri of each video, (V,)."""
     return [str(uri) for uri in vectors.slices.rows["uri"].take(vectors.first[:-1]).to_pylist()]

@@ -9,9 +9,10 @@ import jinja2
 from PIL import Image, ImageDraw, ImageFont
 
 from pipeline import storage
+from pipeline.decode.moment import Moment
 from pipeline.errors import ConfigError
 from pipeline.tasks.retrieval.search import Found
-from pipeline.tasks.retrieval.thumbnails import Moment, Thumbnail, thumbnails
+from pipeline.tasks.retrieval.thumbnails import Thumbnail, thumbnails
 
 SUFFIXES = (".png", ".html")
 COLUMNS = 4

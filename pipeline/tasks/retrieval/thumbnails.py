@@ -2,25 +2,15 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import islice
 
 from PIL import Image
 
 from pipeline import storage
-from pipeline.decode.sampling import SamplingConfig
+from pipeline.decode.moment import Moment, frame_at
 from pipeline.decode.sandbox import Sandbox
 from pipeline.errors import DecodeError
 
 DECODED_PX = 256
-_MIN_STRIDE_S = 0.001
-
-
-@dataclass(frozen=True)
-class Moment:
-    """A time in a video, in seconds after its first shown frame."""
-
-    uri: str
-    time_s: float
 
 
 @dataclass(frozen=True)
@@ -46,7 +36,7 @@ def _thumbnail(sandbox: Sandbox, moment: Moment, width_px: int, height_px: int) 
     try:
         with storage.open_object(moment.uri) as source:
             info = sandbox.probe(source)
-            picture = _frame(sandbox, source, moment.time_s)
+            picture = Image.fromarray(frame_at(sandbox, source, moment.time_s, size_px=DECODED_PX))
     except DecodeError as e:
         return Thumbnail(None, f"{e.error_class}: {e.what}")
     except FileNotFoundError:
@@ -59,11 +49,3 @@ def _thumbnail(sandbox: Sandbox, moment: Moment, width_px: int, height_px: int) 
     scale = min(width_px / width, height_px / height)
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     return Thumbnail(picture.resize(size, Image.Resampling.LANCZOS), None)
-
-
-def _frame(sandbox: Sandbox, source: object, time_s: float) -> Image.Image:
-    """The frame that is on screen: the only one of the second clip, whose start is the time; the first at time 0."""
-    stride_s = max(time_s, _MIN_STRIDE_S)
-    sampling = SamplingConfig(frames_per_clip=1, sample_fps=1.0, stride_s=stride_s, size_px=DECODED_PX)
-    clips = list(islice(sandbox.read_clips(source, sampling), 1 if time_s < _MIN_STRIDE_S else 2))  # type: ignore[arg-type]
-    return Image.fromarray(clips[-1].frames[0])
