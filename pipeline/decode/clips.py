@@ -52,7 +52,7 @@ def map_with_actors(
     with warnings.catch_warnings():
         # Announced to go in 2.64, and until then the only way to say how often an actor may die.
         warnings.simplefilter("ignore", RayDeprecationWarning)
-        return ray.data.from_arrow(list(blocks)).map_batches(
+        return ray.data.from_blocks(list(blocks)).map_batches(
             worker,
             fn_constructor_args=list(worker_args),
             batch_size=None,
