@@ -1,8 +1,9 @@
 """What one worker learns from in an epoch, batch by batch: out of a table in memory, or out of a stream. No Ray."""
 
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -16,6 +17,7 @@ from pipeline.train.clip_table import ClipTable, tensors_of
 from pipeline.train.config import TrainConfig
 from pipeline.train.shuffle import shuffled
 
+T = TypeVar("T")
 _SHUFFLED_CLIPS = 512  # 100 MB of 16x64x64 clips
 
 
@@ -59,6 +61,16 @@ def streamed_batches(
     while batch := list(islice(mixed, config.batch_size)):
         frames, labels, ids = zip(*batch, strict=True)
         yield Batch(torch.stack(frames), torch.stack(labels), np.array(ids, np.uint64))
+
+
+def one_ahead(items: Iterable[T]) -> Iterator[T]:
+    """The same items in the same order; the next is made, by a thread, while the last is worked on."""
+    source, nothing = iter(items), object()
+    with ThreadPoolExecutor(1) as thread:
+        coming = thread.submit(next, source, nothing)
+        while (item := coming.result()) is not nothing:
+            coming = thread.submit(next, source, nothing)
+            yield item  # type: ignore[misc]  # an object that is not `nothing` is a T
 
 
 def _single_clips(batch: pa.Table, sampling: SamplingConfig) -> Iterator[tuple[Tensor, Tensor, int]]:

@@ -26,7 +26,7 @@ from pipeline.model.config import named_config
 from pipeline.tracking_spool import TrackedRun
 from pipeline.train.average import WeightAverage
 from pipeline.train.batch import Batch
-from pipeline.train.batches import Share, ordered_batches, steps_of_epoch, streamed_batches
+from pipeline.train.batches import Share, one_ahead, ordered_batches, steps_of_epoch, streamed_batches
 from pipeline.train.clip_table import ClipTable, tensors_of
 from pipeline.train.config import TrainConfig
 from pipeline.train.epochs import judge_loss, take_step
@@ -181,7 +181,7 @@ class _Worker:
             return ordered_batches(self._table, self._config, epoch=epoch, first_step=first_step, share=self._share)
         shard = ray.train.get_dataset_shard("train")
         rows = shard.iter_batches(batch_size=self._config.batch_size, batch_format="pyarrow")
-        return streamed_batches(rows, self._loop.sampling, self._config, epoch=epoch)
+        return one_ahead(streamed_batches(rows, self._loop.sampling, self._config, epoch=epoch))
 
     def _evaluate(self, *, is_last: bool) -> dict[str, float]:
         average, batches = self._standing.average, self._validation_batches(is_last=is_last)
