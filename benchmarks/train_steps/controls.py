@@ -1,6 +1,7 @@
 """What a learned vector, and a learned code, must beat: fits of a line to the same clips, learned from train alone."""
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -8,16 +9,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pipeline.decode.transform import to_model_input
-from pipeline.evaluate.pca import pooled_differences, pooled_pixels, projected
+from pipeline.evaluate.pca import projected
 
 BLOCK = (4, 8, 8)  # frames, px, px: what one position of z covers
 KEPT = 16  # numbers a block of 768 is coded with: as many as z has channels, 48:1
 _POOLED_AT_ONCE = 64
 
 
-def pca_vectors(frames: Tensor, is_train: NDArray[np.bool_], *, differences: bool) -> NDArray[np.float64]:
-    """PCA-64 of pixels, or of how much they change; uint8 (N, T, H, W, C) -> (N, 64)."""
-    pool = pooled_differences if differences else pooled_pixels
+def pca_vectors(frames: Tensor, is_train: NDArray[np.bool_], pool: Callable[[Tensor], Tensor]) -> NDArray[np.float64]:
+    """PCA-64 of what `pool` makes of clips; uint8 (N, T, H, W, C) -> (N, 64)."""
     pooled = [pool(to_model_input(part)).cpu() for part in frames.split(_POOLED_AT_ONCE)]
     return projected(torch.cat(pooled).numpy(), is_train)
 

@@ -29,7 +29,7 @@ class R3D18(nn.Module):
     def forward(self, x: Tensor) -> Output:
         embedding = self.embed(x)
         nothing = embedding[:, :1]
-        return Output(x, nothing, embedding, self.head(embedding), nothing, nothing[:, None])
+        return Output(x, nothing, embedding, self.head(embedding), nothing, nothing[:, None], nothing, nothing)
 
 
 class _Block(nn.Module):

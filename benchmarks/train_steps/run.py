@@ -19,6 +19,7 @@ from pipeline.decode.sampling import SamplingConfig
 from pipeline.decode.transform import to_model_input
 from pipeline.evaluate.fidelity import psnr, to_unit
 from pipeline.evaluate.intervals import grouped_interval
+from pipeline.evaluate.pca import pooled_descriptors, pooled_differences, pooled_pixels
 from pipeline.evaluate.probe import knn, linear_probe
 from pipeline.evaluate.retrieval import retrieval
 from pipeline.model.autoencoder import VideoAutoencoder, build_model
@@ -160,8 +161,11 @@ def controls(clips: PackedClips, split: str, config: TrainConfig, device: torch.
     test: Tensor = clips.frames[torch.from_numpy(~is_train)].to(device)
     return {
         "random_init": score(fresh, clips, split, seed=config.seed),
-        "pca64": judge(pca_vectors(clips.frames, is_train, differences=False), clips, split, seed=config.seed),
-        "pca64_diff": judge(pca_vectors(clips.frames, is_train, differences=True), clips, split, seed=config.seed),
+        "pca64": judge(pca_vectors(clips.frames, is_train, pooled_pixels), clips, split, seed=config.seed),
+        "pca64_diff": judge(pca_vectors(clips.frames, is_train, pooled_differences), clips, split, seed=config.seed),
+        "pca64_descriptor": judge(
+            pca_vectors(clips.frames, is_train, pooled_descriptors), clips, split, seed=config.seed
+        ),
         **blockwise_psnr(clips.frames[torch.from_numpy(is_train)].to(device), test),
     }
 

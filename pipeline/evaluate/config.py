@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pipeline.errors import ConfigError
 
 TABLE_CONTROLS = ("reconstruction_only", "r3d18")  # always in the answer, null where not given
-COMPUTED_CONTROLS = ("random_init", "pca64", "pca64_diff")
+COMPUTED_CONTROLS = ("random_init", "pca64", "pca64_diff", "pca64_descriptor")
 
 
 @dataclass(frozen=True)

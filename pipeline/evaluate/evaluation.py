@@ -150,6 +150,7 @@ def _kinds(plan: EvaluatePlan, rows: Rows, seen: dict[str, dict[str, Any]]) -> d
         "random_init": lambda is_train, seed: drawn[:, seed],
         "pca64": of_pixels("pixels"),
         "pca64_diff": of_pixels("differences"),
+        "pca64_descriptor": of_pixels("descriptors"),
         **{name: of_table(name) for name in plan.vectors if name != "model"},
     }
 

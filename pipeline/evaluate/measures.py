@@ -19,7 +19,7 @@ from pipeline.decode.sandbox import Sandbox
 from pipeline.decode.transform import to_model_input
 from pipeline.errors import DecodeError
 from pipeline.evaluate.fidelity import psnr, ssim, to_unit
-from pipeline.evaluate.pca import pooled_differences, pooled_pixels
+from pipeline.evaluate.pca import pooled_descriptors, pooled_differences, pooled_pixels
 from pipeline.evaluate.record import FIDELITY
 from pipeline.features.crew import crew
 from pipeline.features.workers import cluster
@@ -27,7 +27,7 @@ from pipeline.model.autoencoder import VideoAutoencoder, build_model
 from pipeline.model.checkpoint import load_checkpoint
 from pipeline.progress import OnProgress, Progress
 
-VECTORS = ("pixels", "differences", "random_init", "logits")  # float32; random_init: (seeds, D) flat
+VECTORS = ("pixels", "differences", "descriptors", "random_init", "logits")  # float32; random_init: (seeds, D) flat
 _BATCH_CLIPS = 8
 _VIDEOS_A_BLOCK = 4
 _FLOATS = pa.list_(pa.float32())
@@ -117,6 +117,7 @@ class Measurer:
     def _measure(self, x: Tensor, num_measured: int, parts: dict[str, list[Tensor]]) -> None:
         parts["pixels"].append(pooled_pixels(x).cpu())
         parts["differences"].append(pooled_differences(x).cpu())
+        parts["descriptors"].append(pooled_descriptors(x).cpu())
         parts["random_init"].append(torch.cat([network.embed(x).cpu() for network in self._fresh], dim=1))
         if self._model.head is not None:
             parts["logits"].append(self._model.head(self._model.embed(x)).float().cpu())

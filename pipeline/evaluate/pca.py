@@ -1,4 +1,4 @@
-"""What needs no network: a clip's pixels, or its movement, scaled down and seen through principal components."""
+"""What needs no network: a clip's pixels, changes or descriptors, seen through principal components."""
 
 import numpy as np
 import torch
@@ -6,6 +6,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from sklearn.decomposition import PCA
 from torch import Tensor
+
+from pipeline.model.descriptors import CELLS, describe
 
 NUM_COMPONENTS = 64
 POOLED = (8, 16, 16)  # T, H, W to which clips are averaged down at most
@@ -22,6 +24,11 @@ def pooled_differences(x: Tensor) -> Tensor:
     if x.shape[2] < 2:
         return pooled_pixels(torch.zeros_like(x))
     return pooled_pixels((x[:, :, 1:] - x[:, :, :-1]).abs())
+
+
+def pooled_descriptors(x: Tensor) -> Tensor:
+    """Histograms of edges and motion, `pipeline.model.descriptors`: float (B, C, T, H, W) -> float32 (B, 720)."""
+    return describe(x, CELLS)[0].flatten(1)
 
 
 def projected(values: NDArray[np.floating], is_train: NDArray[np.bool_]) -> NDArray[np.float64]:

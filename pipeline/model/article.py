@@ -11,8 +11,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pipeline.model.config import ModelConfig
-from pipeline.model.haar import Factors
+from pipeline.model.haar import Factors, pad_to_multiple
 from pipeline.model.interface import Codes, VideoAutoencoder
+
+_PLACE = (4, 16, 16)  # frames, px, px
 
 
 class ArticleAutoencoder(VideoAutoencoder):
@@ -35,11 +37,12 @@ class ArticleAutoencoder(VideoAutoencoder):
     def _encode(self, x: Tensor) -> Codes:
         return self._autoencode(x)[0]
 
-    def _autoencode(self, x: Tensor) -> tuple[Codes, Tensor]:
+    def _autoencode(self, x: Tensor) -> tuple[Codes, Tensor, Tensor]:
         latent = self.encoder(x)  # (B, w2, T/2, H/2, W/2)
         features = self.decoder(latent)  # (B, w1, T, H, W)
         pooled = features.mean(dim=(3, 4)).transpose(1, 2)  # (B, T, w1)
-        return Codes(latent, self.compress(pooled)), self.to_pixels(features)
+        places = F.avg_pool3d(pad_to_multiple(features, _PLACE), _PLACE).movedim(1, -1)
+        return Codes(latent, self.compress(pooled)), self.to_pixels(features), self.compress(places)
 
 
 class _ResidualBlock(nn.Module):

@@ -6,6 +6,7 @@ from typing import NamedTuple
 from torch import Tensor, nn
 
 from pipeline.model.config import ModelConfig
+from pipeline.model.descriptors import CELLS, CHANNELS, DESCRIBED
 from pipeline.model.haar import Factors, pad_to_multiple
 
 PROJECTED = 128
@@ -33,6 +34,8 @@ class Output(NamedTuple):
         logits: float32 (B, K), or None for a network without classes.
         projected: float32 (B, P), the embedding behind the projection that contrast between clips is taken of.
         projected_steps: float32 (B, T', P), likewise each e_t.
+        described: float32 (B, 40, 2, 3, 3), what the embedding tells of the clip's `descriptors`.
+        described_places: float32 (B, 40, t, h, w), what the vector of each place tells of those of the place.
     """
 
     reconstruction: Tensor
@@ -41,6 +44,8 @@ class Output(NamedTuple):
     logits: Tensor | None
     projected: Tensor
     projected_steps: Tensor
+    described: Tensor
+    described_places: Tensor
 
 
 class VideoAutoencoder(nn.Module, ABC):
@@ -62,14 +67,20 @@ class VideoAutoencoder(nn.Module, ABC):
         # Contrast is taken behind these, so that e_t keeps what contrast would throw away (Chen et al. 2020, SimCLR).
         self.project_views = projection(config.embedding_dim)
         self.project_steps = projection(config.embedding_dim)
+        # One layer each: what they tell of edges and motion lies plainly in e.
+        self.describe = nn.Linear(config.embedding_dim, DESCRIBED)
+        self.describe_places = nn.Linear(config.embedding_dim, CHANNELS)
 
     @abstractmethod
     def _encode(self, x: Tensor) -> Codes:
         """The codes of a padded batch."""
 
     @abstractmethod
-    def _autoencode(self, x: Tensor) -> tuple[Codes, Tensor]:
-        """The codes and the reconstruction of a padded batch."""
+    def _autoencode(self, x: Tensor) -> tuple[Codes, Tensor, Tensor]:
+        """The codes and the reconstruction of a padded batch, and a vector of every place, (B, t, h, w, D).
+
+        The mean over space of the last is e_t, or that of some e_t.
+        """
 
     def encode(self, x: Tensor) -> Codes:
         """Return both codes of float clips (B, 3, T, H, W) in [-1, 1]; sizes are padded up, so t = ceil(T / stride)."""
@@ -83,7 +94,7 @@ class VideoAutoencoder(nn.Module, ABC):
         """
         padded = self._padded(x)
         T, H, W = x.shape[2:]
-        codes, reconstruction = self._autoencode(padded)
+        codes, reconstruction, places = self._autoencode(padded)
         embedding = _mean_over_time(codes.steps)
         logits = None if self.head is None else self.head(embedding)
         return Output(
@@ -93,6 +104,8 @@ class VideoAutoencoder(nn.Module, ABC):
             logits,
             self.project_views(embedding),
             self.project_steps(codes.steps.float()),
+            self.describe(embedding).unflatten(1, (CHANNELS, *CELLS)),
+            self.describe_places(places).movedim(-1, 1),
         )
 
     def reconstruct(self, x: Tensor) -> Tensor:

@@ -43,9 +43,9 @@ class SoraAutoencoder(VideoAutoencoder):
         codes: Codes = self.encoder(x)
         return codes
 
-    def _autoencode(self, x: Tensor) -> tuple[Codes, Tensor]:
-        codes = self._encode(x)
-        return codes, self.decoder(codes)
+    def _autoencode(self, x: Tensor) -> tuple[Codes, Tensor, Tensor]:
+        codes, deep = self.encoder.codes_and_deep(x)
+        return codes, self.decoder(codes), self.encoder.steps(deep.movedim(1, -1))
 
     def reconstruct_from_steps(self, x: Tensor) -> Tensor:
         T, H, W = x.shape[2:]
@@ -70,10 +70,14 @@ class _Encoder(nn.Module):
         self.steps = nn.Linear(w4, config.embedding_dim)
 
     def forward(self, x: Tensor, through: Through = lambda layers, x: layers(x)) -> Codes:
+        return self.codes_and_deep(x, through)[0]
+
+    def codes_and_deep(self, x: Tensor, through: Through = lambda layers, x: layers(x)) -> tuple[Codes, Tensor]:
+        """The codes, and the deepest features, (B, w4, T/4, H/16, W/16)."""
         features = through(self.stages_to_latent, self.stem(haar(x)))  # (B, w3, T/4, H/8, W/8)
         deep = through(self.stages_to_steps, features)  # (B, w4, T/4, H/16, W/16)
         pooled = deep.mean(dim=(3, 4)).transpose(1, 2)  # (B, T/4, w4)
-        return Codes(self.latent(features), self.steps(pooled))
+        return Codes(self.latent(features), self.steps(pooled)), deep
 
 
 class _Decoder(nn.Module):

@@ -17,6 +17,7 @@ WEIGHTS = (
     "supervised_contrast_weight",
     "variance_weight",
     "covariance_weight",
+    "descriptor_weight",
 )
 Precision = Literal["fp32", "bf16"]
 _CHANCES = (
@@ -99,6 +100,9 @@ class TrainConfig:
 
     covariance_weight: float = 0.0
     """Weight of the squared covariances between dimensions of the embedding."""
+
+    descriptor_weight: float = 0.0
+    """Weight of telling, from the embedding alone, which way edges and motion of the clip go, and where."""
 
     temperature: float = 0.1
     """What similarities are divided by in every contrast; the smaller, the more the nearest others count. Above 0."""

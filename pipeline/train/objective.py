@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pipeline.model.autoencoder import Output
+from pipeline.model.descriptors import CELLS, KINDS, describe
 from pipeline.model.haar import HAAR_FACTORS, haar, pad_to_multiple
 from pipeline.train import contrast
 from pipeline.train.config import TrainConfig
@@ -45,6 +46,23 @@ def classification(logits: Tensor, labels: Tensor, *, label_smoothing: float) ->
     return total / (labels != UNLABELLED).sum().clamp(min=1)
 
 
+def descriptor(described: Tensor, described_places: Tensor, clean: Tensor) -> Tensor:
+    """Squared distance of what clips and their places tell of edges and motion to what they are, a kind.
+
+    Predicting motion and appearance statistics: Wang et al. 2019, arXiv:1904.03597; the descriptors are those of
+    `pipeline.model.descriptors`.
+
+    Args:
+        described: float (B, 40, 2, 3, 3), told by the embedding.
+        described_places: float (B, 40, t, h, w), told by the vector of each place.
+        clean: The clips as they were, float (B, C, T, H, W) in [-1, 1].
+    """
+    told = (described, described_places)
+    shown = describe(clean, CELLS, described_places.shape[2:])
+    distances = [(one - other).square().sum() for one, other in zip(told, shown, strict=True)]
+    return (distances[0] + distances[1]) / (len(clean) * KINDS)
+
+
 class Targets(NamedTuple):
     """What the outputs of a step are held against.
 
@@ -75,7 +93,8 @@ def objective(output: Output, targets: Targets, config: TrainConfig) -> tuple[Te
     """
     terms = clip_terms(output, targets.clean, targets.labels, config) | _terms_between_clips(output, targets, config)
     # Not every term touches every parameter, and DistributedDataParallel waits for a gradient of each.
-    untouched = output.embedding.sum() + output.projected.sum() + output.projected_steps.sum()
+    heads = (output.embedding, output.projected, output.projected_steps, output.described, output.described_places)
+    untouched = torch.stack([head.sum() for head in heads]).sum()
     return weighted(terms, config) + 0.0 * untouched, terms
 
 
@@ -97,6 +116,8 @@ def clip_terms(output: Output, clean: Tensor, labels: Tensor, config: TrainConfi
         "reconstruction": reconstruction_l1(output.reconstruction, clean),
         "haar": haar_l1(output.reconstruction, clean),
     }
+    if config.descriptor_weight > 0:
+        terms["descriptor"] = descriptor(output.described, output.described_places, clean)
     if output.logits is not None:
         terms["classification"] = classification(output.logits, labels, label_smoothing=config.label_smoothing)
     return terms

@@ -52,7 +52,14 @@ def test_a_model_is_judged_compared_and_promoted(place: Path, sora: Sora) -> Non
     found = judged.json
     assert set(found) == {"model", "split", "seeds", "controls", *FIGURES}
     assert (found["model"], found["split"], found["seeds"]) == ("1", ["split1"], 2)
-    assert set(found["controls"]) == {"random_init", "pca64", "pca64_diff", "reconstruction_only", "r3d18"}
+    assert set(found["controls"]) == {
+        "random_init",
+        "pca64",
+        "pca64_diff",
+        "pca64_descriptor",
+        "reconstruction_only",
+        "r3d18",
+    }
     assert found["controls"]["r3d18"] is None
     assert all(set(one) == FIGURES for one in found["controls"].values() if one is not None)
     low, high = found["linear_probe"]["ci95"]

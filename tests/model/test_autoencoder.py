@@ -35,13 +35,13 @@ def _wake(model):
 
 @pytest.mark.parametrize(
     ("name", "num_parameters", "gmac"),
-    [("article", 3_065_688, 31.693), ("sora_xs", 838_157, 0.296)],  # the article: 3.07 M, 31.7 GMAC; xs: at most 0.3
+    [("article", 3_065_688, 31.693), ("sora_xs", 838_157, 0.297)],  # the article: 3.07 M, 31.7 GMAC; xs: at most 0.3
 )
 def test_the_size_of_a_network_is_what_the_page_says(name, num_parameters, gmac):
     with torch.device("meta"), FlopCounterMode(display=False) as counter:
         model = build_model(named_config(name), num_classes=21).eval()
         model(torch.zeros(1, 3, 16, 64, 64))
-    lasting = [p for name, p in model.named_parameters() if not name.startswith("project_")]
+    lasting = [p for name, p in model.named_parameters() if not name.startswith(("project_", "describe"))]
     assert sum(parameter.numel() for parameter in lasting) == num_parameters
     assert counter.get_total_flops() / 2e9 == pytest.approx(gmac, abs=5e-4)
 

@@ -140,7 +140,14 @@ def _steps(model, optimizer, num_steps):
     for index in range(num_steps):
         x = torch.randn(2, 3, 4, 16, 16, generator=torch.Generator().manual_seed(index))
         output = model(x)
-        rebuilt, *learned = output.reconstruction, output.logits, output.projected, output.projected_steps
+        rebuilt, *learned = (
+            output.reconstruction,
+            output.logits,
+            output.projected,
+            output.projected_steps,
+            output.described,
+            output.described_places,
+        )
         loss = rebuilt.square().mean() + sum(part.square().mean() for part in learned)
         optimizer.zero_grad()
         loss.backward()

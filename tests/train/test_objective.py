@@ -4,15 +4,20 @@ import pytest
 import torch
 
 from pipeline.model.autoencoder import Output
+from pipeline.model.descriptors import CELLS, CHANNELS, KINDS, describe
 from pipeline.train.config import TrainConfig
-from pipeline.train.objective import Targets, classification, haar_l1, objective, reconstruction_l1
+from pipeline.train.objective import Targets, classification, descriptor, haar_l1, objective, reconstruction_l1
+
+PLACES = (1, 1, 1)
 
 
 def _output(clean, logits):
     reconstruction = (clean + 0.5).requires_grad_()
     embedding = torch.ones(len(clean), 4, requires_grad=True)
     nothing = torch.zeros(len(clean), 1, 1, 1, 1)
-    return Output(reconstruction, nothing, embedding, logits, torch.zeros(len(clean), 8), torch.zeros(len(clean), 2, 8))
+    projected = torch.zeros(len(clean), 8)
+    described = (torch.zeros(len(clean), CHANNELS, *CELLS), torch.zeros(len(clean), CHANNELS, *PLACES))
+    return Output(reconstruction, nothing, embedding, logits, projected, projected[:, None], *described)
 
 
 def _targets(clean, labels):
@@ -80,3 +85,19 @@ def test_the_embedding_gets_a_gradient_even_where_no_term_uses_it():
     total.backward()
     assert "classification" not in terms
     assert torch.equal(output.embedding.grad, torch.zeros(1, 4))
+
+
+def test_the_descriptor_term_is_a_squared_distance_a_clip_and_a_kind():
+    clean = torch.rand(2, 3, 4, 16, 16, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    whole, places = describe(clean, CELLS, PLACES)
+    assert descriptor(whole, places, clean) == 0
+    whole[0, 0, 0, 0, 0] += 1.0
+    places[1, 0, 0, 0, 0] += 2.0
+    assert descriptor(whole, places, clean).item() == pytest.approx((1.0 + 4.0) / 2 / KINDS)
+
+
+def test_the_descriptor_term_is_left_out_without_its_weight():
+    clean = torch.zeros(2, 3, 4, 16, 16)
+    output, targets = _output(clean, None), _targets(clean, torch.tensor([-1, -1]))
+    assert "descriptor" not in objective(output, targets, TrainConfig())[1]
+    assert "descriptor" in objective(output, targets, TrainConfig(descriptor_weight=1.0))[1]
