@@ -1,4 +1,4 @@
-"""What an action looks like to a classic descriptor: oriented histograms of edges and of motion, by place and half.
+"""What an action looks like to a classic descriptor: oriented histograms of edges and of motion, by place and time.
 
 clip (N, C, T, H, W) --grey, half size--> slopes, optical flow --by direction--> 5 kinds x 8 directions
                      --mean over cells, square root, length 1 of a kind--> (N, 5 * 8, cells)

@@ -47,7 +47,7 @@ def classification(logits: Tensor, labels: Tensor, *, label_smoothing: float) ->
 
 
 def descriptor(described: Tensor, described_places: Tensor, clean: Tensor) -> Tensor:
-    """Squared distance of what clips and their places tell of edges and motion to what they are, a kind.
+    """Squared distance of what clips and their places tell of edges and motion to what is there, a clip and a kind.
 
     Predicting motion and appearance statistics: Wang et al. 2019, arXiv:1904.03597; the descriptors are those of
     `pipeline.model.descriptors`.
