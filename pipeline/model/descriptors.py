@@ -1,7 +1,7 @@
 """What an action looks like to a classic descriptor: oriented histograms of edges and of motion, by place and time.
 
 clip (N, C, T, H, W) --grey, half size--> slopes, optical flow --by direction--> 5 kinds x 8 directions
-                     --mean over cells, square root, length 1 of a kind--> (N, 5 * 8, cells)
+                     --mean over cells, square root, root mean square 1 of a kind--> (N, 5 * 8, cells)
 
     edges             gradients of the picture, without sign             (HOG: Dalal and Triggs 2005)
     flow              optical flow less that of the camera               (HOF: Laptev et al. 2008)
@@ -38,8 +38,8 @@ def describe(clips: Tensor, *cells: Sequence[int]) -> list[Tensor]:
         clips: float (N, C, T, H, W) in [-1, 1], H and W at least 2.
         cells: How many in time, down and across.
     Returns:
-        Of each float32 (N, 40, t, h, w), all >= 0: 8 directions of each of 5 kinds, a kind of length 1 over directions
-        and cells. A kind of which the clip has nothing, such as the flow of a still one, is the same number everywhere.
+        Of each float32 (N, 40, t, h, w), all >= 0: 8 directions of each of 5 kinds, the mean square of a kind over
+        directions and cells 1. A kind of which the clip has nothing, such as the flow of a still one, is 1 everywhere.
     """
     grey = F.avg_pool2d(clips.float().mean(dim=1), 2)
     down, across = _slopes(grey)
@@ -57,9 +57,9 @@ def describe(clips: Tensor, *cells: Sequence[int]) -> list[Tensor]:
 
 
 def _histograms(lengths: Tensor) -> Tensor:
-    """Lengths of 1 for each kind, after a square root; (N, 40, t, h, w) likewise."""
+    """A mean square of 1 for each kind, after a square root; (N, 40, t, h, w) likewise."""
     kinds = (lengths + _TINY).sqrt().reshape(len(lengths), KINDS, -1)
-    return F.normalize(kinds, dim=2).reshape(lengths.shape)
+    return (kinds / kinds.square().mean(dim=2, keepdim=True).sqrt()).reshape(lengths.shape)
 
 
 def _slopes(x: Tensor) -> tuple[Tensor, Tensor]:

@@ -68,8 +68,8 @@ class VideoAutoencoder(nn.Module, ABC):
         self.project_views = projection(config.embedding_dim)
         self.project_steps = projection(config.embedding_dim)
         # One layer each: what they tell of edges and motion lies plainly in e.
-        self.describe = nn.Linear(config.embedding_dim, DESCRIBED)
-        self.describe_places = nn.Linear(config.embedding_dim, CHANNELS)
+        self.describe = _telling(config.embedding_dim, DESCRIBED)
+        self.describe_places = _telling(config.embedding_dim, CHANNELS)
 
     @abstractmethod
     def _encode(self, x: Tensor) -> Codes:
@@ -131,6 +131,14 @@ class VideoAutoencoder(nn.Module, ABC):
 def projection(width: int) -> nn.Sequential:
     """Two layers for training alone; (..., D) -> (..., 128)."""
     return nn.Sequential(nn.Linear(width, 2 * width), nn.SiLU(), nn.Linear(2 * width, PROJECTED))
+
+
+def _telling(width: int, num_told: int) -> nn.Linear:
+    """A layer that first says of every clip what is true of an empty one, so that e is not shaken by its noise."""
+    layer = nn.Linear(width, num_told)
+    nn.init.zeros_(layer.weight)
+    nn.init.ones_(layer.bias)
+    return layer
 
 
 def _mean_over_time(steps: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pipeline.model.autoencoder import Output
-from pipeline.model.descriptors import CELLS, KINDS, describe
+from pipeline.model.descriptors import CELLS, describe
 from pipeline.model.haar import HAAR_FACTORS, haar, pad_to_multiple
 from pipeline.train import contrast
 from pipeline.train.config import TrainConfig
@@ -47,7 +47,7 @@ def classification(logits: Tensor, labels: Tensor, *, label_smoothing: float) ->
 
 
 def descriptor(described: Tensor, described_places: Tensor, clean: Tensor) -> Tensor:
-    """Squared distance of what clips and their places tell of edges and motion to what is there, a clip and a kind.
+    """Mean squared error of what clips and their places tell of edges and motion.
 
     Predicting motion and appearance statistics: Wang et al. 2019, arXiv:1904.03597; the descriptors are those of
     `pipeline.model.descriptors`.
@@ -57,10 +57,8 @@ def descriptor(described: Tensor, described_places: Tensor, clean: Tensor) -> Te
         described_places: float (B, 40, t, h, w), told by the vector of each place.
         clean: The clips as they were, float (B, C, T, H, W) in [-1, 1].
     """
-    told = (described, described_places)
-    shown = describe(clean, CELLS, described_places.shape[2:])
-    distances = [(one - other).square().sum() for one, other in zip(told, shown, strict=True)]
-    return (distances[0] + distances[1]) / (len(clean) * KINDS)
+    whole, places = describe(clean, CELLS, described_places.shape[2:])
+    return F.mse_loss(described, whole) + F.mse_loss(described_places, places)
 
 
 class Targets(NamedTuple):

@@ -144,3 +144,10 @@ def test_z_is_48_times_smaller_than_the_clip():
     x = _clips(1, 3, 16, 64, 64)
     latent = build_model(named_config("sora_xs"), num_classes=0).encode(x).latent
     assert x.numel() / latent.numel() == 48
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_new_network_tells_of_every_clip_what_is_true_of_an_empty_one(name):
+    output = _model(name)(_clips(2, 3, 8, 32, 32))
+    assert torch.equal(output.described, torch.ones_like(output.described))
+    assert torch.equal(output.described_places, torch.ones_like(output.described_places))

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from pipeline.model.autoencoder import Output
-from pipeline.model.descriptors import CELLS, CHANNELS, KINDS, describe
+from pipeline.model.descriptors import CELLS, CHANNELS, describe
 from pipeline.train.config import TrainConfig
 from pipeline.train.objective import Targets, classification, descriptor, haar_l1, objective, reconstruction_l1
 
@@ -87,13 +87,13 @@ def test_the_embedding_gets_a_gradient_even_where_no_term_uses_it():
     assert torch.equal(output.embedding.grad, torch.zeros(1, 4))
 
 
-def test_the_descriptor_term_is_a_squared_distance_a_clip_and_a_kind():
+def test_the_descriptor_term_is_a_mean_square_over_cells_and_one_over_places():
     clean = torch.rand(2, 3, 4, 16, 16, generator=torch.Generator().manual_seed(0)) * 2 - 1
     whole, places = describe(clean, CELLS, PLACES)
     assert descriptor(whole, places, clean) == 0
     whole[0, 0, 0, 0, 0] += 1.0
     places[1, 0, 0, 0, 0] += 2.0
-    assert descriptor(whole, places, clean).item() == pytest.approx((1.0 + 4.0) / 2 / KINDS)
+    assert descriptor(whole, places, clean).item() == pytest.approx(1.0 / whole.numel() + 4.0 / places.numel())
 
 
 def test_the_descriptor_term_is_left_out_without_its_weight():
