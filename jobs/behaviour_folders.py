@@ -22,9 +22,10 @@ def training_of(epochs: int) -> TrainConfig:
     """How a model is trained whose vectors must tell any difference: see docs/behaviour.md.
 
     Reconstruction alone left 3 directions with 99.9 % of the variance, and distances that said little. Contrast
-    between clips, with views that differ by noise and holes only, spreads what makes one clip another: colours too.
+    between clips, with views that differ by noise and holes only, spreads what makes one clip another: colours too,
+    which descriptors do not see.
     """
-    weights = {"instance_weight": 0.3, "variance_weight": 1.0, "covariance_weight": 0.04}
+    weights = {"instance_weight": 0.3, "variance_weight": 1.0, "covariance_weight": 0.04, "descriptor_weight": 0.0}
     return TrainConfig(epochs=epochs, batch_size=16, colour_jitter=0.0, **weights)
 
 

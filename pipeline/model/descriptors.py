@@ -24,7 +24,7 @@ CHANNELS = KINDS * _DIRECTIONS
 CELLS = (2, 3, 3)  # of a whole clip: in time, down, across
 DESCRIBED = CHANNELS * math.prod(CELLS)
 
-_WINDOW = (3, 5, 5)  # frames, px, px in which the flow is taken for one (Lucas and Kanade 1981)
+_WINDOW = {-3: 3, -2: 5, -1: 5}  # frames, px, px in which the flow is taken for one (Lucas and Kanade 1981)
 _FLAT = 1e-4  # added to the squared slopes, for grey in [-1, 1]: where there is no edge, no flow is seen
 _MAX_FLOW_PX = 4.0  # beyond that the slopes of one pixel say nothing
 _TINY = 1e-8
@@ -52,14 +52,13 @@ def describe(clips: Tensor, *cells: Sequence[int]) -> list[Tensor]:
         _by_direction(*_slopes(flow_down)),
         _by_direction(*_slopes(change)),
     ]
-    lengths = torch.cat(kinds, dim=1)
-    return [_histograms(F.adaptive_avg_pool3d(lengths, (t, h, w))) for t, h, w in cells]
+    return [torch.cat([_histogram(kind, (t, h, w)) for kind in kinds], dim=1) for t, h, w in cells]
 
 
-def _histograms(lengths: Tensor) -> Tensor:
-    """A mean square of 1 for each kind, after a square root; (N, 40, t, h, w) likewise."""
-    kinds = (lengths + _TINY).sqrt().reshape(len(lengths), KINDS, -1)
-    return (kinds / kinds.square().mean(dim=2, keepdim=True).sqrt()).reshape(lengths.shape)
+def _histogram(lengths: Tensor, cells: tuple[int, int, int]) -> Tensor:
+    """Means over cells under a square root, their mean square 1; (N, 8, T, H, W) -> (N, 8, t, h, w)."""
+    roots = (F.adaptive_avg_pool3d(lengths, cells) + _TINY).sqrt()
+    return roots / roots.square().mean(dim=(1, 2, 3, 4), keepdim=True).sqrt()
 
 
 def _slopes(x: Tensor) -> tuple[Tensor, Tensor]:
@@ -73,13 +72,20 @@ def _slopes(x: Tensor) -> tuple[Tensor, Tensor]:
 def _flow(down: Tensor, across: Tensor, change: Tensor) -> tuple[Tensor, Tensor]:
     """Optical flow less its median over the frame, which is the camera's; px a frame, down and across."""
     products = torch.stack([down * down, across * across, down * across, down * change, across * change], dim=1)
-    t, h, w = (size // 2 for size in _WINDOW)
-    padded = F.pad(products, (w, w, h, h, t, t))
-    dd, aa, da, dt, at = F.avg_pool3d(padded, _WINDOW, stride=1).unbind(dim=1)
+    for dim, width in _WINDOW.items():
+        products = _mean_around(products, dim, width)
+    dd, aa, da, dt, at = products.unbind(dim=1)
     dd, aa = dd + _FLAT, aa + _FLAT
     determinant = dd * aa - da * da
     moved_down, moved_across = (da * at - aa * dt) / determinant, (da * dt - dd * at) / determinant
     return _less_median(moved_down), _less_median(moved_across)
+
+
+def _mean_around(x: Tensor, dim: int, width: int) -> Tensor:
+    """Means over `width` neighbours along one dimension, 0 outside; a matrix product, 5 times as fast as pooling."""
+    places = torch.arange(x.shape[dim], device=x.device)
+    band = ((places[:, None] - places).abs() <= width // 2).to(x.dtype) / width
+    return (x.movedim(dim, -1) @ band).movedim(-1, dim)
 
 
 def _less_median(flow: Tensor) -> Tensor:

@@ -101,8 +101,9 @@ class TrainConfig:
     covariance_weight: float = 0.0
     """Weight of the squared covariances between dimensions of the embedding."""
 
-    descriptor_weight: float = 0.0
-    """Weight of telling, from the embedding alone, which way edges and motion of the clip go, and where."""
+    descriptor_weight: float = 1.0
+    """Weight of telling, from the embedding alone, which way edges and motion of the clip go, and where: most of what
+    vectors learned without labels are worth. 0 leaves it out."""
 
     temperature: float = 0.1
     """What similarities are divided by in every contrast; the smaller, the more the nearest others count. Above 0."""

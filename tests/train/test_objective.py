@@ -99,5 +99,5 @@ def test_the_descriptor_term_is_a_mean_square_over_cells_and_one_over_places():
 def test_the_descriptor_term_is_left_out_without_its_weight():
     clean = torch.zeros(2, 3, 4, 16, 16)
     output, targets = _output(clean, None), _targets(clean, torch.tensor([-1, -1]))
-    assert "descriptor" not in objective(output, targets, TrainConfig())[1]
+    assert "descriptor" not in objective(output, targets, TrainConfig(descriptor_weight=0.0))[1]
     assert "descriptor" in objective(output, targets, TrainConfig(descriptor_weight=1.0))[1]
