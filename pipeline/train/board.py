@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from pipeline.errors import SoraError
 from pipeline.progress import Progress, Watcher
@@ -43,7 +44,8 @@ class Board:
 @contextmanager
 def watched(watcher: Watcher) -> Iterator[Any]:
     """The handle of a board that is shown every few seconds, while the driver waits inside."""
-    board = ray.remote(num_cpus=0)(Board).remote()
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)  # falls with us alone
+    board = ray.remote(num_cpus=0, scheduling_strategy=here)(Board).remote()
     ended = threading.Event()
     showing = threading.Thread(target=_show, args=(board, watcher, ended.wait), daemon=True)
     showing.start()

@@ -138,6 +138,10 @@ class TrainConfig:
     num_workers: int = 1
     """Processes that train together, each with its own batch (DistributedDataParallel). One per GPU or 2 CPU cores."""
 
+    min_workers: int = 0
+    """Fewest of them to go on with where machines are taken away; those that come join the run from its last checkpoint
+    on, within a minute. The order of the clips does not depend on it. 0: all of them, the run waits for the last."""
+
     max_failures: int = 2
     """How often a run that lost a worker starts again from its last checkpoint before it gives up."""
 
@@ -153,7 +157,9 @@ class TrainConfig:
         self._require_at_least(1, "epochs", "batch_size", "num_workers")
         self._require_at_least(0, "seed", "max_failures", "weight_decay", "noise_std")
         self._require_at_least(0, *WEIGHTS)
-        self._require_at_least(0, "view_frames")
+        self._require_at_least(0, "view_frames", "min_workers")
+        if self.min_workers > self.num_workers:
+            raise _wrong("min_workers", self.min_workers, f"at most --num-workers, {self.num_workers}")
         for name in ("learning_rate", "gradient_clip_norm", "temperature", "min_crop_area"):
             if not (math.isfinite(value := getattr(self, name)) and value > 0):
                 raise _wrong(name, value, "a number > 0")
@@ -169,6 +175,11 @@ class TrainConfig:
             raise _wrong("max_speed", self.max_speed, "1, 2 or 4")
         if sum(getattr(self, name) for name in WEIGHTS) == 0:
             raise _wrong("reconstruction_weight", 0, "at least one of the loss weights above 0")
+
+    @property
+    def least_workers(self) -> int:
+        """Workers without which the run waits."""
+        return self.min_workers or self.num_workers
 
     @property
     def num_views(self) -> int:

@@ -123,7 +123,8 @@ class _Worker:
         choice = self._standing.choice
         assert choice is not None, "decided before the first step"
         tracker.log_text(json.dumps(asdict(choice)), "precision.json")
-        self._loop.board.put_note.remote(f"computing in {choice.precision}: {choice.reason}")
+        there = f"{self._share.world_size} of {self._config.num_workers} workers"
+        self._loop.board.put_note.remote(f"{there}, computing in {choice.precision}: {choice.reason}")
         return tracker
 
     def _train_epoch(self) -> dict[str, float]:

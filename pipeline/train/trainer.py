@@ -160,9 +160,12 @@ def _fitted(trainer: Any, board: Any) -> Any:
 
 
 def _scaling(job: TrainJob, resources: Resources) -> ray.train.ScalingConfig:
+    asked, least = job.train.num_workers, job.train.least_workers
     per_worker = {"CPU": resources.cpus_per_worker, **({"GPU": 1} if resources.use_gpu else {})}
     return ray.train.ScalingConfig(
-        num_workers=job.train.num_workers, use_gpu=resources.use_gpu, resources_per_worker=per_worker
+        num_workers=asked if least == asked else (least, asked),
+        use_gpu=resources.use_gpu,
+        resources_per_worker=per_worker,
     )
 
 
@@ -194,7 +197,7 @@ def resources_of(job: TrainJob, selection: Selection) -> Resources:
         num_cpus=there.get("CPU", 1),
         num_gpus=there.get("GPU", 0),
         object_store_bytes=_smallest_store_bytes(),
-        num_workers=job.train.num_workers,
+        num_workers=job.train.least_workers,
         clip_bytes=clip_bytes * _expected_clips([*selection.train, *selection.validation], sampling),
     )
 

@@ -1,4 +1,4 @@
-"""A worker or a driver that is killed within an epoch changes no loss; an error of ours is not tried twice."""
+"""A worker, a driver or a machine that is lost within an epoch changes no loss; an error of ours is not tried twice."""
 
 import functools
 import json
@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import torch
 
+from benchmarks.faults.cluster import fault_cluster
 from jobs import cli
 from pipeline.corpus.synthetic import render_corpus
 from pipeline.errors import SoraError
@@ -93,10 +94,10 @@ def published(root: Path) -> dict[str, Any]:
     return load_checkpoint(root / "models" / "1").model.state_dict()
 
 
-def require_equal_runs(root: Path, other: Path) -> None:
+def require_equal_runs(root: Path, other: Path, *, tolerance: float = TOLERANCE) -> None:
     """The same losses at the same steps, and the same published weights, averaged ones."""
-    assert losses_below(root) == pytest.approx(losses_below(other), abs=TOLERANCE)
-    torch.testing.assert_close(published(root), published(other), atol=TOLERANCE, rtol=0)
+    assert losses_below(root) == pytest.approx(losses_below(other), abs=tolerance)
+    torch.testing.assert_close(published(root), published(other), atol=tolerance, rtol=0)
 
 
 def require_a_resume_within_the_epoch(notes: Path, num_steps: int) -> None:
@@ -161,6 +162,59 @@ def test_a_killed_driver_changes_no_loss_and_no_averaged_weight(
     assert outcome.code == 0, outcome.err
     require_equal_runs(root, whole)
     require_a_resume_within_the_epoch(notes, len(losses_below(whole)))
+
+
+def loop_on_a_lost_machine(loop: Any, *, step: int) -> None:
+    """The training loop, at a step of which the machine that is not the head ends, with all that runs on it."""
+    from pipeline.train import loop as module
+
+    real, num_calls = module.take_step, 0
+    raylet = os.getppid()
+    is_head = "--head" in Path(f"/proc/{raylet}/cmdline").read_text()
+
+    def fatal(*arguments: Any, **options: Any) -> Any:
+        nonlocal num_calls
+        num_calls += 1
+        if num_calls == step and not is_head:
+            until_noted(Path(loop.root.removeprefix("file://")))
+            os.kill(raylet, signal.SIGKILL)
+            time.sleep(600)  # a worker ends with its raylet
+        return real(*arguments, **options)
+
+    module.take_step, module.SAVE_EVERY_S = fatal, 0.0
+    module.train_loop(loop)
+
+
+LOST_MACHINE = """
+import functools, sys
+from jobs import cli, shell
+shell.prepare()
+from pipeline.train import trainer
+from tests.train.test_survival import loop_on_a_lost_machine
+trainer.train_loop = functools.partial(loop_on_a_lost_machine, step=3)
+sys.exit(cli.main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.timeout(600)  # Ray starts three times, and a silent machine is not dead at once
+def test_a_run_goes_on_with_the_workers_that_are_left_and_no_loss_changes(
+    tmp_path: Path, rendered: Path, whole: Path, sora: Sora
+) -> None:
+    root = cataloged(tmp_path / "elastic", rendered, sora)
+    with fault_cluster(num_nodes=2) as cluster:
+        words = ["train", "--root", root, *TRAINING, "--min-workers", 1]
+        ended = subprocess.run(
+            [sys.executable, "-c", LOST_MACHINE, *map(str, words)],
+            env={**os.environ, **cluster.env, "PYTHONPATH": str(PROJECT_ROOT)},
+            capture_output=True,
+            text=True,
+            timeout=500,
+            check=False,
+        )
+    assert ended.returncode == 0, ended.stderr
+    told = ended.stdout + ended.stderr
+    assert told.index("2 of 2 workers") < told.index("1 of 2 workers")
+    require_equal_runs(root, whole, tolerance=1e-5)  # one worker adds in another order than two
 
 
 def test_an_error_of_ours_ends_the_run_and_is_not_tried_again(
