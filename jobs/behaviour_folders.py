@@ -26,7 +26,7 @@ def training_of(epochs: int) -> TrainConfig:
     which descriptors do not see.
     """
     weights = {"instance_weight": 0.3, "variance_weight": 1.0, "covariance_weight": 0.04, "descriptor_weight": 0.0}
-    return TrainConfig(epochs=epochs, batch_size=16, colour_jitter=0.0, **weights)
+    return TrainConfig(epochs=epochs, batch_size=16, colour_jitter=0.0, min_crop_area=1.0, **weights)
 
 
 @contextmanager

@@ -35,13 +35,13 @@ def describe(clips: Tensor, *cells: Sequence[int]) -> list[Tensor]:
     """Describe clips by their edges and their motion, once for each way to cut them into cells.
 
     Args:
-        clips: float (N, C, T, H, W) in [-1, 1], H and W at least 2.
+        clips: float (N, C, T, H, W) in [-1, 1].
         cells: How many in time, down and across.
     Returns:
         Of each float32 (N, 40, t, h, w), all >= 0: 8 directions of each of 5 kinds, the mean square of a kind over
         directions and cells 1. A kind of which the clip has nothing, such as the flow of a still one, is 1 everywhere.
     """
-    grey = F.avg_pool2d(clips.float().mean(dim=1), 2)
+    grey = F.avg_pool2d(clips.float().mean(dim=1), 2, ceil_mode=True)
     down, across = _slopes(grey)
     change = F.pad(grey.diff(dim=1), (0, 0, 0, 0, 0, 1))
     flow_down, flow_across = _flow(down, across, change)

@@ -74,7 +74,7 @@ def test_what_the_whole_picture_does_is_the_camera():
     assert kept[LEFT] / kept.sum() < 0.5 * moved[RIGHT] / moved.sum()
 
 
-@pytest.mark.parametrize("size", [(1, 2, 2), (2, 16, 16), (3, 17, 33), (16, 64, 48)], ids=str)
+@pytest.mark.parametrize("size", [(1, 1, 1), (1, 2, 2), (2, 16, 16), (3, 17, 33), (16, 64, 48)], ids=str)
 def test_any_size_gives_numbers_of_mean_square_one(size):
     clip = torch.rand(2, 3, *size, generator=torch.Generator().manual_seed(0)) * 2 - 1
     told = describe(clip)

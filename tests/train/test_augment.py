@@ -122,4 +122,4 @@ def test_a_wrong_option_is_named(name, value):
 
 def test_a_run_that_asks_for_nothing_is_refused():
     with pytest.raises(ConfigError, match="reconstruction"):
-        TrainConfig(reconstruction_weight=0, haar_weight=0, classification_weight=0)
+        TrainConfig(reconstruction_weight=0, haar_weight=0, classification_weight=0, descriptor_weight=0)

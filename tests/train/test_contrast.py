@@ -101,6 +101,7 @@ def test_every_weighted_term_is_in_the_sum_and_reaches_the_network():
         "reconstruction",
         "haar",
         "classification",
+        "descriptor",
     }
     assert loss.item() == pytest.approx(
         sum(getattr(config, f"{n}_weight") * t.item() for n, t in terms.items()), rel=1e-5
