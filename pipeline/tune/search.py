@@ -146,7 +146,9 @@ def _as_training(job: TuneJob) -> TrainJob:
 
 def _clips(job: TuneJob, selection: Selection, watcher: Watcher) -> list[list[Any]]:
     """References to the decoded clips of both sides, in Ray's object store."""
-    resources = trainer.resources_of(_as_training(replace(job, train=replace(job.train, num_workers=1, min_workers=0))), selection)
+    resources = trainer.resources_of(
+        _as_training(replace(job, train=replace(job.train, num_workers=1, min_workers=0))), selection
+    )
     if not resources.is_cached:
         cure = "choose fewer videos with --split-column, a smaller --size-px or a longer --stride-s"
         raise ConfigError("The clips do not fit half of Ray's object store.", where=job.root, cure=cure)

@@ -19,7 +19,9 @@ def _numbered(num_clips=4, num_frames=16, size=8):
 
 def _views(frames, seed=0, **changes):
     keys = clip_keys(np.arange(len(frames), dtype=np.uint64), seed=seed, epoch=0)
-    return draw_views(frames, chance=Chance(keys, frames.device), config=TrainConfig(**{"min_crop_area": 1.0, **changes}))
+    return draw_views(
+        frames, chance=Chance(keys, frames.device), config=TrainConfig(**{"min_crop_area": 1.0, **changes})
+    )
 
 
 def test_where_nothing_is_asked_a_view_is_the_clip():
