@@ -141,8 +141,7 @@ class TrainConfig:
     """Processes that train together, each with its own batch (DistributedDataParallel). One per GPU or 2 CPU cores."""
 
     min_workers: int = 0
-    """Fewest of them to go on with where machines are taken away; those that come join the run from its last checkpoint
-    on, within a minute. The order of the clips does not depend on it. 0: all of them, the run waits for the last."""
+    """Fewest of them to go on with where machines are taken away; those that come back join within a minute. 0: all."""
 
     max_failures: int = 2
     """How often a run that lost a worker starts again from its last checkpoint before it gives up."""
