@@ -25,7 +25,8 @@ def training_of(epochs: int) -> TrainConfig:
     between clips, with views that differ by noise and holes only, spreads what makes one clip another: colours too,
     which descriptors do not see.
     """
-    weights = {"instance_weight": 0.3, "variance_weight": 1.0, "covariance_weight": 0.04, "descriptor_weight": 0.0}
+    weights = {"instance_weight": 0.3, "variance_weight": 1.0, "covariance_weight": 0.04}
+    weights |= {"descriptor_weight": 0.0, "classification_weight": 1.0}
     return TrainConfig(epochs=epochs, batch_size=16, colour_jitter=0.0, min_crop_area=1.0, **weights)
 
 

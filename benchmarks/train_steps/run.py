@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -51,6 +51,8 @@ def train(
 ) -> Trained:
     """Train on the clips of a split's training side; nothing else is seen."""
     torch.manual_seed(config.seed)
+    if is_r3d18:
+        config = replace(config, descriptor_weight=0.0)  # it tells of nothing but labels
     num_classes = len(clips.names) if uses_labels else 0
     model: nn.Module = (
         R3D18(num_classes=num_classes)

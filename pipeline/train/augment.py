@@ -1,6 +1,6 @@
 """Clips in other colours, and clips made harder to rebuild: hidden cubes, noise, hidden frames.
 
-No flips and no crops: "left" and "right" are labels to some corpora.
+Which frames and which box of the picture a clip shows is drawn before, in `views`.
 
     clean  ████████    mask 4x8x8  ██··████    noise  ▓█▓█▓▓█▓    frames hidden  ██ █████    -> network -> clean?
 """

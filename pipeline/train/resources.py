@@ -18,7 +18,13 @@ class Resources:
 
 
 def share(
-    *, num_cpus: float, num_gpus: float, object_store_bytes: float, num_workers: int, clip_bytes: int
+    *,
+    num_cpus: float,
+    num_gpus: float,
+    object_store_bytes: float,
+    num_workers: int,
+    least_workers: int,
+    clip_bytes: int,
 ) -> Resources:
     """Divide the cluster.
 
@@ -27,19 +33,26 @@ def share(
         num_gpus: GPUs of the cluster.
         object_store_bytes: Memory of the smallest object store: each machine keeps all clips.
         num_workers: Training processes.
+        least_workers: How many of them must be served now; the rest may come later.
         clip_bytes: Bytes of all decoded clips of the run.
     Raises:
-        ConfigError: there are more workers than CPUs or GPUs could serve.
+        ConfigError: there are more workers than CPUs or GPUs could serve, or their number may change while clips stream.
     """
     use_gpu = num_gpus >= 1
-    if use_gpu and num_workers > num_gpus:
-        raise ConfigError(
-            "There are more workers than GPUs.", where="--num-workers", got=num_workers, expected=num_gpus
-        )
-    if num_workers > 2 * num_cpus:
+    where = "--num-workers" if least_workers == num_workers else "--min-workers"
+    if use_gpu and least_workers > num_gpus:
+        raise ConfigError("There are more workers than GPUs.", where=where, got=least_workers, expected=num_gpus)
+    if least_workers > 2 * num_cpus:
         expected = f"at most {int(2 * num_cpus)} on {num_cpus:g} CPUs"
-        raise ConfigError("There are too many workers.", where="--num-workers", got=num_workers, expected=expected)
+        raise ConfigError("There are too many workers.", where=where, got=least_workers, expected=expected)
     is_cached = clip_bytes <= _CACHED_SHARE * object_store_bytes
+    if least_workers < num_workers and not is_cached:  # a stream starts its epoch again, in other steps
+        raise ConfigError(
+            "The number of workers can change only where all clips fit half of Ray's object store.",
+            where="--min-workers",
+            got=f"{clip_bytes / 1e9:.1f} GB of clips, {object_store_bytes / 1e9:.1f} GB of store",
+            cure="leave out --min-workers, choose fewer videos, a smaller --size-px or a longer --stride-s",
+        )
     if is_cached:  # decoding is over before training starts
         return Resources(use_gpu, min(1.0, num_cpus / num_workers), int(max(1, num_cpus)), True)
     left = num_cpus - num_workers

@@ -112,7 +112,7 @@ def _fit(
     datasets, num_train_clips = _datasets(job, selection, resources, watcher)
     watcher.note(
         f"training {name}: {num_train_clips} clips of {len(selection.train)} videos, {len(selection.labels)} classes, "
-        f"validation on {len(selection.validation)} videos, {job.train.num_workers} workers, {job.train.epochs} epochs"
+        f"validation on {len(selection.validation)} videos, {job.train.epochs} epochs"
     )
     filesystem, path = storage.arrow_filesystem(storage.join(root, "models", "runs"))
     with watched(watcher) as board:
@@ -197,7 +197,8 @@ def resources_of(job: TrainJob, selection: Selection) -> Resources:
         num_cpus=there.get("CPU", 1),
         num_gpus=there.get("GPU", 0),
         object_store_bytes=_smallest_store_bytes(),
-        num_workers=job.train.least_workers,
+        num_workers=job.train.num_workers,
+        least_workers=job.train.least_workers,
         clip_bytes=clip_bytes * _expected_clips([*selection.train, *selection.validation], sampling),
     )
 

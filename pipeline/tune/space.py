@@ -42,8 +42,6 @@ SPACES: dict[SpaceName, tuple[Axis, ...]] = {
     "small": (
         LogRange("learning_rate", 1e-3, 1e-2),
         LogRange("weight_decay", 5e-3, 0.5),
-        LogRange("classification_weight", 0.03, 0.3),
-        LogRange("descriptor_weight", 0.3, 3.0),
         Options(
             (
                 {"mask_ratio": 0.0, "noise_std": 0.0, "frame_drop_ratio": 0.0},

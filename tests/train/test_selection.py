@@ -76,16 +76,29 @@ def test_nothing_to_learn_from_is_an_error() -> None:
     [
         ({"num_cpus": 2, "num_workers": 2, "clip_bytes": 10}, Resources(False, 1.0, 2, True)),
         ({"num_cpus": 2, "num_workers": 4, "clip_bytes": 10}, Resources(False, 0.5, 2, True)),
+        ({"num_cpus": 4, "num_workers": 8, "least_workers": 2, "clip_bytes": 10}, Resources(False, 0.5, 4, True)),
+        (
+            {"num_cpus": 8, "num_workers": 4, "least_workers": 1, "clip_bytes": 10, "num_gpus": 2},
+            Resources(True, 1.0, 8, True),
+        ),
         ({"num_cpus": 2, "num_workers": 2, "clip_bytes": 900}, Resources(False, 0.5, 1, False)),
         ({"num_cpus": 16, "num_workers": 4, "clip_bytes": 900}, Resources(False, 1.0, 12, False)),
         ({"num_cpus": 8, "num_workers": 2, "clip_bytes": 900, "num_gpus": 2}, Resources(True, 1.0, 6, False)),
     ],
 )
 def test_workers_and_decoders_share_the_cluster(given: dict[str, int], expected: Resources) -> None:
-    assert share(**{"num_gpus": 0, "object_store_bytes": 1000, **given}) == expected
+    all_workers = {"least_workers": given["num_workers"]}
+    assert share(**{"num_gpus": 0, "object_store_bytes": 1000, **all_workers, **given}) == expected
 
 
 @pytest.mark.parametrize("given", [{"num_workers": 5, "num_gpus": 0}, {"num_workers": 2, "num_gpus": 1}])
 def test_more_workers_than_the_cluster_can_serve_are_refused(given: dict[str, int]) -> None:
     with pytest.raises(ConfigError, match="--num-workers"):
-        share(num_cpus=2, object_store_bytes=1000, clip_bytes=1, **given)
+        share(num_cpus=2, object_store_bytes=1000, clip_bytes=1, least_workers=given["num_workers"], **given)
+
+
+@pytest.mark.parametrize(("least_workers", "clip_bytes"), [(5, 1), (1, 900)], ids=["too many", "clips stream"])
+def test_a_changing_number_of_workers_is_refused_where_it_cannot_be_served(least_workers: int, clip_bytes: int) -> None:
+    given = {"num_cpus": 2, "num_gpus": 0, "object_store_bytes": 1000, "num_workers": 8}
+    with pytest.raises(ConfigError, match="--min-workers"):
+        share(**given, least_workers=least_workers, clip_bytes=clip_bytes)
