@@ -36,7 +36,7 @@ def share(
         least_workers: How many of them must be served now; the rest may come later.
         clip_bytes: Bytes of all decoded clips of the run.
     Raises:
-        ConfigError: there are more workers than CPUs or GPUs could serve, or their number may change while clips stream.
+        ConfigError: there are more workers than CPUs or GPUs can serve, or their number may change while clips stream.
     """
     use_gpu = num_gpus >= 1
     where = "--num-workers" if least_workers == num_workers else "--min-workers"
