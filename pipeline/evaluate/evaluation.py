@@ -139,7 +139,7 @@ def _kinds(plan: EvaluatePlan, rows: Rows, seen: dict[str, dict[str, Any]]) -> d
         vectors = stacked(rows, plan.vectors[name])
         return lambda is_train, seed: vectors
 
-    def of_pixels(name: str) -> VectorsOf:
+    def of_components(name: str) -> VectorsOf:
         values = stacked(rows, {video_id: one[name] for video_id, one in seen.items()})
         return lambda is_train, seed: projected(values, is_train)
 
@@ -148,9 +148,9 @@ def _kinds(plan: EvaluatePlan, rows: Rows, seen: dict[str, dict[str, Any]]) -> d
     return {
         "model": of_table("model"),
         "random_init": lambda is_train, seed: drawn[:, seed],
-        "pca64": of_pixels("pixels"),
-        "pca64_diff": of_pixels("differences"),
-        "pca64_descriptor": of_pixels("descriptors"),
+        "pca64": of_components("pixels"),
+        "pca64_diff": of_components("differences"),
+        "pca64_descriptor": of_components("descriptors"),
         **{name: of_table(name) for name in plan.vectors if name != "model"},
     }
 

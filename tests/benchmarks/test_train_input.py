@@ -55,7 +55,7 @@ def test_the_first_epoch_counts_where_clips_stream_and_not_where_they_are_kept()
 
 
 def test_a_streamed_run_keeps_nothing_whatever_the_memory() -> None:
-    resources = {"num_cpus": 2, "num_gpus": 0, "object_store_bytes": 1 << 40, "num_workers": 1, "clip_bytes": 1}
-    resources["least_workers"] = 1
+    resources = {"num_cpus": 2, "num_gpus": 0, "object_store_bytes": 1 << 40, "clip_bytes": 1}
+    resources |= {"num_workers": 1, "least_workers": 1}
     assert share(**resources).is_cached
     assert not _nothing_kept(share, **resources).is_cached
