@@ -71,7 +71,7 @@ def train(
         for chosen in np.array_split(order, steps_per_epoch):
             batch = rows[torch.from_numpy(chosen)]
             frames = clips.frames[batch.to(clips.frames.device)]
-            yield Batch(frames, labels[batch], batch.numpy().astype(np.uint64))
+            yield Batch(frames, labels[batch], batch.numpy().astype(np.uint64), batch.numpy())
 
     precision = (
         Choice("fp32", "R3D-18 rebuilds nothing to try") if is_r3d18 else _choice(clips, network, config, device)

@@ -70,26 +70,30 @@ def map_with_actors(
         )
 
 
-def clip_dataset(videos: pa.Table, sampling: SamplingConfig, *, num_actors: int) -> "ray.data.Dataset":
+def clip_dataset(
+    videos: pa.Table, sampling: SamplingConfig, *, num_actors: int, seen: Any = None
+) -> "ray.data.Dataset":
     """Every clip of the given videos.
 
     Args:
         videos: video_id, uri, version, label_index (int32, -1: no label).
         sampling: How to cut and scale.
         num_actors: Decoding actors, one CPU each.
+        seen: Handle of an actor whose `of_videos(video_ids)` gives a flag a clip of each: those set are left out, and a
+            video with none to give is not opened. It is asked when a video's turn comes. None: nothing is left out.
     Returns:
         Rows with video_id, clip_index int32, label_index int32 and frames: fixed-size binary, uint8 (T, H, W, C) RGB.
         A video that cannot be decoded gives no row and a warning; extraction writes its row of `failures`.
     """
     blocks = [videos.slice(start, _VIDEOS_A_BLOCK) for start in range(0, videos.num_rows, _VIDEOS_A_BLOCK)]
-    return map_with_actors(blocks, _ClipReader, (sampling,), num_actors=num_actors)
+    return map_with_actors(blocks, _ClipReader, (sampling, seen), num_actors=num_actors)
 
 
 class _ClipReader:
     """The Ray actor around a Sandbox."""
 
-    def __init__(self, sampling: SamplingConfig):
-        self._sampling = sampling
+    def __init__(self, sampling: SamplingConfig, seen: Any):
+        self._sampling, self._seen = sampling, seen
         self._sandbox = Sandbox()
         num_bytes = sampling.frames_per_clip * sampling.size_px**2 * 3
         self._schema = pa.schema(
@@ -103,15 +107,24 @@ class _ClipReader:
 
     def __call__(self, batch: pa.Table) -> Iterator[pa.Table]:
         yield self._schema.empty_table()  # a block of only bad videos still has a schema
-        for video in batch.to_pylist():
+        for video, seen in zip(batch.to_pylist(), self._flags(batch), strict=True):
+            if len(seen) > 0 and all(seen):
+                continue
             try:
-                yield from self._clips(video)
+                yield from self._clips(video, seen)
             except (DecodeError, OSError) as e:
                 _log.warning("No clips for training. where: %s got: %s", video["uri"], e)
 
-    def _clips(self, video: dict[str, Any]) -> Iterator[pa.Table]:
+    def _flags(self, batch: pa.Table) -> Sequence[Sequence[bool]]:
+        if self._seen is None:
+            return [()] * batch.num_rows
+        return list(ray.get(self._seen.of_videos.remote(batch["video_id"].to_pylist())))
+
+    def _clips(self, video: dict[str, Any], seen: Sequence[bool]) -> Iterator[pa.Table]:
         with storage.open_object(video["uri"]) as source:
             for clip in self._sandbox.read_clips(source, self._sampling):
+                if clip.clip_index < len(seen) and seen[clip.clip_index]:
+                    continue
                 row = {
                     "video_id": video["video_id"],
                     "clip_index": clip.clip_index,

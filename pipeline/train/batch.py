@@ -15,11 +15,13 @@ class Batch(NamedTuple):
         frames: uint8 (B, T, H, W, C) RGB.
         labels: int64 (B,), -1 for no label.
         clip_ids: uint64 (B,), a digest of video and place; what the chance of a clip follows from.
+        places: int64 (B,), the number of each among the clips of the run; -1 for one that has none.
     """
 
     frames: Tensor
     labels: Tensor
     clip_ids: NDArray[np.uint64]
+    places: NDArray[np.int64]
 
 
 def clip_id_number(video_id: str, clip_index: int) -> int:

@@ -15,6 +15,7 @@ from pipeline.train import order
 from pipeline.train.batch import Batch, clip_id_number
 from pipeline.train.clip_table import ClipTable, tensors_of
 from pipeline.train.config import TrainConfig
+from pipeline.train.seen import ClipPlaces
 from pipeline.train.shuffle import shuffled
 
 T = TypeVar("T")
@@ -50,17 +51,24 @@ def ordered_batches(
 
 
 def streamed_batches(
-    rows: Iterable[pa.Table], sampling: SamplingConfig, config: TrainConfig, *, epoch: int
+    rows: Iterable[pa.Table],
+    sampling: SamplingConfig,
+    config: TrainConfig,
+    *,
+    places: ClipPlaces,
+    epoch: int,
+    num_workers: int,
 ) -> Iterator[Batch]:
-    """Clips as they come, mixed.
+    """Clips as they come, mixed; fewer workers than asked for take more clips each.
 
     Not Ray's own shuffle: also where clips are decoded meanwhile, it gives nothing before its buffer is full.
     """
-    clips = (clip for batch in rows for clip in _single_clips(batch, sampling))
+    clips = (clip for batch in rows for clip in _single_clips(batch, sampling, places))
+    size = -(-config.batch_size * config.num_workers // num_workers)
     mixed = shuffled(clips, num_pooled=_SHUFFLED_CLIPS, num_first=2, seed=config.seed + epoch)
-    while batch := list(islice(mixed, config.batch_size)):
-        frames, labels, ids = zip(*batch, strict=True)
-        yield Batch(torch.stack(frames), torch.stack(labels), np.array(ids, np.uint64))
+    while batch := list(islice(mixed, size)):
+        frames, labels, ids, taken = zip(*batch, strict=True)
+        yield Batch(torch.stack(frames), torch.stack(labels), np.array(ids, np.uint64), np.array(taken, np.int64))
 
 
 def one_ahead(items: Iterable[T]) -> Iterator[T]:
@@ -73,8 +81,10 @@ def one_ahead(items: Iterable[T]) -> Iterator[T]:
             yield item  # type: ignore[misc]  # an object that is not `nothing` is a T
 
 
-def _single_clips(batch: pa.Table, sampling: SamplingConfig) -> Iterator[tuple[Tensor, Tensor, int]]:
+def _single_clips(
+    batch: pa.Table, sampling: SamplingConfig, places: ClipPlaces
+) -> Iterator[tuple[Tensor, Tensor, int, int]]:
     frames, labels = tensors_of(batch, sampling)
     names = zip(batch["video_id"].to_pylist(), batch["clip_index"].to_pylist(), strict=True)
-    for place, name in enumerate(names):
-        yield frames[place].clone(), labels[place], clip_id_number(*name)  # a view would keep the batch in memory
+    for row, name in enumerate(names):  # a view would keep the batch in memory
+        yield frames[row].clone(), labels[row], clip_id_number(*name), places.of_clip(*name)

@@ -41,11 +41,16 @@ class Board:
         return self._step, notes
 
 
+def beside_driver(kind: type, *arguments: object) -> Any:
+    """The handle of an actor on the machine of whoever calls this: it falls with it alone."""
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    return ray.remote(num_cpus=0, scheduling_strategy=here)(kind).remote(*arguments)
+
+
 @contextmanager
 def watched(watcher: Watcher) -> Iterator[Any]:
     """The handle of a board that is shown every few seconds, while the driver waits inside."""
-    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)  # falls with us alone
-    board = ray.remote(num_cpus=0, scheduling_strategy=here)(Board).remote()
+    board = beside_driver(Board)
     ended = threading.Event()
     showing = threading.Thread(target=_show, args=(board, watcher, ended.wait), daemon=True)
     showing.start()

@@ -48,7 +48,8 @@ class ClipTable:
         for place, index in enumerate(indices):
             chunk, row = self._places[index]
             frames[place] = self._chunks[chunk][row]
-        return Batch(torch.from_numpy(frames), torch.from_numpy(self._labels[indices]), self._ids[indices])
+        labels = torch.from_numpy(self._labels[indices])
+        return Batch(torch.from_numpy(frames), labels, self._ids[indices], indices)
 
 
 def tensors_of(rows: pa.Table, sampling: SamplingConfig) -> tuple[Tensor, Tensor]:

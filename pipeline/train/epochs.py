@@ -46,7 +46,7 @@ def take_step(
         chance=chance,
         precision=precision,
     )
-    standing.after_step(numbers, len(batch.frames))
+    standing.after_step(numbers)
     return numbers
 
 

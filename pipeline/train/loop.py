@@ -1,6 +1,7 @@
 """What every training worker runs: epochs of steps, an evaluation and a checkpoint after each.
 
-Where clips are kept in memory, a checkpoint is written within an epoch too, and a run goes on at the very step.
+A checkpoint is written within an epoch too. Where clips are kept in memory, a run goes on at the very step; where they
+stream, with the clips of the epoch that it has not learned from.
 """
 
 import json
@@ -20,7 +21,7 @@ from torch import Tensor, nn
 
 from pipeline import tracking
 from pipeline.decode.sampling import SamplingConfig
-from pipeline.errors import SoraError
+from pipeline.errors import CorpusError, SoraError
 from pipeline.model.autoencoder import build_model
 from pipeline.model.config import named_config
 from pipeline.tracking_spool import TrackedRun
@@ -32,6 +33,7 @@ from pipeline.train.config import TrainConfig
 from pipeline.train.epochs import judge_loss, take_step
 from pipeline.train.precision import choose
 from pipeline.train.pulse import SAVE_EVERY_S, Call, Clock, agree
+from pipeline.train.seen import SeenClips, Stream
 from pipeline.train.standing import Progress, Standing
 from pipeline.train.step import make_optimizer
 from pipeline.train.usage import usage
@@ -51,7 +53,7 @@ class LoopConfig:
     sampling: SamplingConfig
     labels: tuple[str, ...]
     num_train_clips: int  # known where clips are cached, estimated from the catalog where they stream
-    is_cached: bool
+    stream: Stream | None  # None where clips are cached
     tracked_run: TrackedRun
     board: Any  # handle of a train.board.Board
 
@@ -81,13 +83,14 @@ class _Worker:
         self._device = ray.train.torch.get_device()
         if self._device.type == "cpu":  # Ray gives a worker one thread for each CPU it asked for, here less than one
             torch.set_num_threads(max(1, _num_cores() // context.get_local_world_size()))
+        self._seen = SeenClips(0 if loop.stream is None else loop.stream.places.num_clips)
         self._standing = self._begun_or_resumed()
         if self._standing.choice is None:
             self._standing.choice = choose(self._standing.network, loop.sampling, self._config, self._device)
         self._precision = self._standing.choice.precision
         self._model: nn.Module = ray.train.torch.prepare_model(self._standing.network)
         self._total_steps = max(1, steps_of_epoch(loop.num_train_clips, self._config)) * self._config.epochs
-        self._table = self._clip_table() if loop.is_cached else None
+        self._table = self._clip_table() if loop.stream is None else None
         self._classes: dict[str, Any] = {}  # the newest per-class report, as text and as numbers
         self._clock, self._is_warned = Clock(SAVE_EVERY_S), False
         self._started_s = 0.0  # of the epoch, less what it had taken before a resume
@@ -103,6 +106,7 @@ class _Worker:
             metrics |= self._evaluate(is_last=standing.epoch + 1 == self._config.epochs)
             standing.epoch += 1
             losses, standing.progress = standing.progress.losses, Progress()
+            self._seen.clear()
             self._log_losses(losses)  # first: a crash after the report would leave them out
             self._report(metrics)
 
@@ -114,6 +118,8 @@ class _Worker:
         if (checkpoint := ray.train.get_checkpoint()) is not None:
             with checkpoint.as_directory() as folder:
                 standing.load(Path(folder))
+                if self._loop.stream is not None:
+                    self._seen.load(Path(folder))
         return standing
 
     def _open_tracker(self) -> tracking.Tracker | None:
@@ -141,26 +147,33 @@ class _Worker:
                 device=self._device,
                 precision=self._precision,
             )
-            self._after_step(numbers["loss"], len(batch.frames))
+            self._after_step(numbers["loss"], batch)
             if self._share.rank == 0:
                 self._loop.board.put_step.remote(standing.step, max(standing.step, self._total_steps))
             asked_s = time.monotonic()
         means = {f"train_{name}": value for name, value in done.means().items()}
-        num_clips = done.num_clips * self._share.world_size if self._table is None else len(self._table)
+        if done.num_steps == 0:
+            cure = "`sora extract` writes the reasons into `failures`"
+            raise CorpusError("Not one training video could be decoded.", where=self._loop.root, cure=cure)
+        num_clips = done.num_clips if self._table is None else len(self._table)
         counted = {"train_clips": float(num_clips), "data_wait_s": done.waited_s}
         return {**means, **counted, "learning_rate": standing.optimizer.param_groups[0]["lr"]}
 
-    def _after_step(self, loss: float, num_clips: int) -> None:
+    def _after_step(self, loss: float, batch: Batch) -> None:
         """Agree with the other workers on the loss and on whether to save now."""
         standing, done = self._standing, self._standing.progress
-        is_over = self._table is None or done.num_steps >= steps_of_epoch(len(self._table), self._config)
+        is_over = self._table is not None and done.num_steps >= steps_of_epoch(len(self._table), self._config)
         call = self._clock.call() if self._share.rank == 0 and not is_over else Call.NOTHING
-        loss, call = agree(loss, num_clips, call, self._device)
+        loss, num_clips, call = agree(loss, len(batch.frames), call, self._device)
+        done.num_clips += num_clips
         done.losses.append((standing.step, loss))
         judge_loss(standing, loss)
         if call is Call.LOOK and not self._is_warned and ray.train.get_preemption_info() is not None:
             self._is_warned, call = True, Call.SAVE
+        if self._table is None:
+            self._seen.add(batch.places)
         if call is Call.SAVE:
+            self._seen.agree(self._device)
             done.elapsed_s = time.monotonic() - self._started_s
             self._hand_in({"train_loss": loss, "epoch": float(standing.epoch)})
 
@@ -175,14 +188,26 @@ class _Worker:
         return ClipTable(shard.iter_batches(batch_size=None, batch_format="pyarrow"), self._loop.sampling)
 
     def _train_batches(self) -> Iterator[Batch]:
-        """What is left of the epoch; of a stream, all of it."""
+        """What is left of the epoch."""
         epoch = self._standing.epoch
-        if self._table is not None:
+        stream = self._loop.stream
+        if stream is None:
+            assert self._table is not None, "read where clips do not stream"
             first_step = self._standing.progress.num_steps
             return ordered_batches(self._table, self._config, epoch=epoch, first_step=first_step, share=self._share)
+        if self._share.rank == 0:  # no worker's stream begins before all of them ask for it
+            ray.get(stream.board.put.remote(self._seen.packed()))
         shard = ray.train.get_dataset_shard("train")
         rows = shard.iter_batches(batch_size=self._config.batch_size, batch_format="pyarrow")
-        return one_ahead(streamed_batches(rows, self._loop.sampling, self._config, epoch=epoch))
+        batches = streamed_batches(
+            rows,
+            self._loop.sampling,
+            self._config,
+            places=stream.places,
+            epoch=epoch,
+            num_workers=self._share.world_size,
+        )
+        return one_ahead(batches)
 
     def _evaluate(self, *, is_last: bool) -> dict[str, float]:
         average, batches = self._standing.average, self._validation_batches(is_last=is_last)
@@ -227,6 +252,8 @@ class _Worker:
     def _save(self, folder: Path, metrics: dict[str, float]) -> None:
         sampling = {name: getattr(self._loop.sampling, name) for name in self._loop.sampling.__dataclass_fields__}
         self._standing.save(folder, labels=self._loop.labels, sampling=sampling, metrics=metrics)
+        if self._loop.stream is not None:
+            self._seen.save(folder)
         written = {"metrics": metrics, **self._classes}
         (folder / REPORT_FILE).write_text(json.dumps(written))
 

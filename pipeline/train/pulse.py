@@ -50,13 +50,13 @@ class Clock:
         self._saved_s = self.now_s()
 
 
-def agree(loss: float, num_clips: int, call: Call, device: torch.device) -> tuple[float, Call]:
-    """The mean loss over the clips of all workers, and the gravest call of any."""
+def agree(loss: float, num_clips: int, call: Call, device: torch.device) -> tuple[float, int, Call]:
+    """The mean loss over the clips of all workers, how many these are, and the gravest call of any."""
     if not torch.distributed.is_initialized():
-        return loss, call
+        return loss, num_clips, call
     told = torch.zeros(torch.distributed.get_world_size(), 3, dtype=torch.float64, device=device)
     own = torch.tensor([loss * num_clips, num_clips, call], dtype=torch.float64, device=device)
     told[torch.distributed.get_rank()] = own
     torch.distributed.all_reduce(told)
     sums = told.sum(dim=0).tolist()
-    return sums[0] / sums[1], Call(int(told[:, 2].max().item()))
+    return sums[0] / sums[1], int(sums[1]), Call(int(told[:, 2].max().item()))

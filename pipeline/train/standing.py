@@ -27,17 +27,17 @@ class Progress:
     """The part of an epoch that is done."""
 
     num_steps: int = 0
-    num_clips: int = 0
+    num_clips: int = 0  # of all workers
     waited_s: float = 0.0
     elapsed_s: float = 0.0
     sums: dict[str, float] = field(default_factory=dict)
     losses: list[tuple[int, float]] = field(default_factory=list)  # (step, mean over the clips of all workers)
 
-    def add(self, numbers: Mapping[str, float], num_clips: int) -> None:
+    def add(self, numbers: Mapping[str, float]) -> None:
         """Count a step."""
         for name, value in numbers.items():
             self.sums[name] = self.sums.get(name, 0.0) + value
-        self.num_steps, self.num_clips = self.num_steps + 1, self.num_clips + num_clips
+        self.num_steps += 1
 
     def means(self) -> dict[str, float]:
         """The mean over steps of everything counted."""
@@ -67,11 +67,11 @@ class Standing:
     history: LossHistory = field(default_factory=LossHistory)
     choice: Choice | None = None
 
-    def after_step(self, numbers: Mapping[str, float], num_clips: int) -> None:
+    def after_step(self, numbers: Mapping[str, float]) -> None:
         """Average the weights that a step has left, and count it."""
         self.average.update(self.network, step=self.step)
         self.step += 1
-        self.progress.add(numbers, num_clips)
+        self.progress.add(numbers)
 
     def save(
         self, folder: Path, *, labels: Sequence[str], sampling: Mapping[str, object], metrics: Mapping[str, float]

@@ -21,10 +21,11 @@ from pipeline.errors import CorpusError
 from pipeline.model.checkpoint import DESCRIPTION, WEIGHTS
 from pipeline.progress import Watcher
 from pipeline.tracking_spool import TrackedRun
-from pipeline.train.board import watched
+from pipeline.train.board import beside_driver, watched
 from pipeline.train.job import TrainJob
 from pipeline.train.loop import REPORT_FILE, LoopConfig, train_loop
 from pipeline.train.resources import Resources, share
+from pipeline.train.seen import ClipPlaces, SeenBoard, Stream
 from pipeline.train.selection import Sample, Selection, read_samples, select
 
 _KEPT_CHECKPOINTS = 2
@@ -109,7 +110,8 @@ def _fit(
     watcher: Watcher,
 ) -> ray.train.Checkpoint:
     resources = resources_of(job, selection)
-    datasets, num_train_clips = _datasets(job, selection, resources, watcher)
+    stream = None if resources.is_cached else _stream(job, selection)
+    datasets, num_train_clips = _datasets(job, selection, resources, stream, watcher)
     watcher.note(
         f"training {name}: {num_train_clips} clips of {len(selection.train)} videos, {len(selection.labels)} classes, "
         f"validation on {len(selection.validation)} videos, {job.train.epochs} epochs"
@@ -123,7 +125,7 @@ def _fit(
             sampling=job.sampling,
             labels=tuple(selection.labels),
             num_train_clips=num_train_clips,
-            is_cached=resources.is_cached,
+            stream=stream,
             tracked_run=tracker.run,
             board=board,
         )
@@ -169,16 +171,24 @@ def _scaling(job: TrainJob, resources: Resources) -> ray.train.ScalingConfig:
     )
 
 
+def _stream(job: TrainJob, selection: Selection) -> Stream:
+    counts = {sample.video_id: _expected_clips([sample], job.sampling) for sample in selection.train}
+    video_ids = sorted(counts)
+    places = ClipPlaces(video_ids, [counts[video_id] for video_id in video_ids])
+    return Stream(places, board=beside_driver(SeenBoard, places))
+
+
 def _datasets(
-    job: TrainJob, selection: Selection, resources: Resources, watcher: Watcher
+    job: TrainJob, selection: Selection, resources: Resources, stream: Stream | None, watcher: Watcher
 ) -> tuple[dict[str, Any], int]:
-    train_clips = clip_dataset(selection.rows("train"), job.sampling, num_actors=resources.num_decoders)
+    seen = None if stream is None else stream.board
+    train_clips = clip_dataset(selection.rows("train"), job.sampling, num_actors=resources.num_decoders, seen=seen)
     validation = selection.rows("validation")
     validation_clips = clip_dataset(validation, job.sampling, num_actors=resources.num_decoders)
     if validation.num_rows == 0:
         validation_clips = ray.data.from_arrow(pa.table({"frames": pa.array([], pa.binary())}))
-    if not resources.is_cached:
-        return {"train": train_clips, "validation": validation_clips}, _expected_clips(selection.train, job.sampling)
+    if stream is not None:
+        return {"train": train_clips, "validation": validation_clips}, stream.places.num_clips
     watcher.note(f"decoding {len(selection.train) + len(selection.validation)} videos into memory")
     train_clips, validation_clips = train_clips.materialize(), validation_clips.materialize()
     num_train_clips = train_clips.count()

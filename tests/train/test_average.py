@@ -37,7 +37,7 @@ def _steps(standing, num_steps):
         numbers = train_step(
             standing.network, FRAMES, LABELS, optimizer=standing.optimizer, config=CONFIG, chance=chance
         )
-        standing.after_step(numbers, len(FRAMES))
+        standing.after_step(numbers)
         losses.append(numbers["loss"])
     return losses
 

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import pytest
 import torch
 
 from benchmarks.faults.cluster import fault_cluster
+from benchmarks.train_input.run import _nothing_kept
 from jobs import cli
 from pipeline.corpus.synthetic import render_corpus
 from pipeline.errors import SoraError
@@ -128,6 +130,48 @@ def test_a_killed_worker_changes_no_loss_and_no_averaged_weight(
     assert outcome.code == 0, outcome.err
     require_equal_runs(root, whole)
     require_a_resume_within_the_epoch(notes, len(losses_below(whole)))
+
+
+def streamed_loop(loop: Any, *, notes: str) -> None:
+    """The training loop over a stream: notes the clips of every step, and its second worker is killed once."""
+    from pipeline.train import loop as module
+
+    assert loop.stream is not None
+    real, num_calls = module.take_step, 0
+    rank = module.ray.train.get_context().get_world_rank()
+    killed = Path(f"{notes}.killed")
+
+    def fatal(standing: Any, model: Any, batch: Any, **options: Any) -> Any:
+        nonlocal num_calls
+        num_calls += 1
+        if rank == 1 and num_calls == 3 and not killed.exists():
+            until_noted(Path(loop.root.removeprefix("file://")))
+            killed.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        told = {"rank": rank, "epoch": standing.epoch, "clips": batch.clip_ids.tolist(), "pid": os.getpid()}
+        numbers = real(standing, model, batch, **options)
+        with open(notes, "a") as file:
+            file.write(json.dumps(told) + "\n")
+        return numbers
+
+    module.take_step, module.SAVE_EVERY_S = fatal, 0.0
+    module.train_loop(loop)
+
+
+def test_a_stream_goes_on_within_an_epoch_with_the_clips_that_are_left(
+    tmp_path: Path, rendered: Path, sora: Sora, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, notes = cataloged(tmp_path / "streamed", rendered, sora), tmp_path / "steps"
+    monkeypatch.setattr(trainer, "train_loop", functools.partial(streamed_loop, notes=str(notes)))
+    monkeypatch.setattr(trainer, "share", functools.partial(_nothing_kept, trainer.share))
+    outcome = sora("train", "--root", root, "--json", *TRAINING)
+    assert outcome.code == 0, outcome.err
+    steps = [json.loads(line) for line in notes.read_text().splitlines()]
+    first, second = (Counter(c for step in steps if step["epoch"] == epoch for c in step["clips"]) for epoch in (0, 1))
+    assert len({step["pid"] for step in steps if step["rank"] == 1}) == 2, "it was killed, and went on in another"
+    assert set(first) == set(second)
+    assert set(second.values()) == {1}
+    assert sum(first.values()) - len(first) <= 4, "no more than the step before the kill was taken again"
 
 
 KILLED_DRIVER = """
