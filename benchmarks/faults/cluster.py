@@ -40,16 +40,17 @@ class FaultCluster:
 
     Args:
         num_nodes: The head, which is never killed, and at least one more.
+        num_cpus: Of each node.
     """
 
-    def __init__(self, num_nodes: int = NUM_NODES):
+    def __init__(self, num_nodes: int = NUM_NODES, num_cpus: int = CPUS_A_NODE):
         self._folder = Path(tempfile.mkdtemp(prefix="sf-", dir="/tmp"))  # short: socket paths end at 107 characters
         self.family = Family()
         token = secrets.token_hex(32)
         own = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": token, "RAY_TMPDIR": str(self._folder)}
         with (self._folder / "err").open("wb") as err:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "benchmarks.faults.cluster", "--nodes", str(num_nodes)],
+                [sys.executable, "-m", "benchmarks.faults.cluster", "--nodes", str(num_nodes), "--cpus", str(num_cpus)],
                 cwd=Path(__file__).parents[2],
                 env=environment() | own | self.family.env,
                 stdin=subprocess.PIPE,
@@ -102,9 +103,9 @@ class FaultCluster:
 
 
 @contextmanager
-def fault_cluster(num_nodes: int = NUM_NODES) -> Iterator[FaultCluster]:
+def fault_cluster(num_nodes: int = NUM_NODES, num_cpus: int = CPUS_A_NODE) -> Iterator[FaultCluster]:
     """A cluster that is cleared away at the end."""
-    cluster = FaultCluster(num_nodes)
+    cluster = FaultCluster(num_nodes, num_cpus)
     try:
         yield cluster
     finally:
@@ -115,25 +116,26 @@ def main() -> None:
     """Start the nodes, then obey."""
     parser = argparse.ArgumentParser("python -m benchmarks.faults.cluster")
     parser.add_argument("--nodes", type=int, default=NUM_NODES)
-    num_nodes = parser.parse_args().nodes
+    parser.add_argument("--cpus", type=int, default=CPUS_A_NODE)
+    arguments = parser.parse_args()
     with os.fdopen(os.dup(1), "w") as answers:
         os.dup2(2, 1)  # Ray's daemons inherit stdout; a pipe they hold would never end
         from ray.cluster_utils import Cluster
 
-        head = {"num_cpus": CPUS_A_NODE, "include_dashboard": False, "_system_config": _SYSTEM_CONFIG}
+        head = {"num_cpus": arguments.cpus, "include_dashboard": False, "_system_config": _SYSTEM_CONFIG}
         cluster = Cluster(initialize_head=True, head_node_args=head)
-        _fill_up(cluster, num_nodes)
+        _fill_up(cluster, arguments.nodes, arguments.cpus)
         _say(answers, {"address": cluster.address})
         for _ in sys.stdin:
             for node in [node for node in cluster.worker_nodes if not node.remaining_processes_alive()]:
                 cluster.remove_node(node, allow_graceful=False)
-            _fill_up(cluster, num_nodes)
+            _fill_up(cluster, arguments.nodes, arguments.cpus)
             _say(answers, {"nodes": len(cluster.list_all_nodes())})
 
 
-def _fill_up(cluster: object, num_nodes: int) -> None:
+def _fill_up(cluster: object, num_nodes: int, num_cpus: int) -> None:
     while len(cluster.list_all_nodes()) < num_nodes:
-        cluster.add_node(num_cpus=CPUS_A_NODE)
+        cluster.add_node(num_cpus=num_cpus)
 
 
 def _say(answers: object, fields: dict[str, object]) -> None:

@@ -36,7 +36,8 @@ def share(
         least_workers: How many of them must be served now; the rest may come later.
         clip_bytes: Bytes of all decoded clips of the run.
     Raises:
-        ConfigError: there are more workers than CPUs or GPUs can serve, or their number may change while clips stream.
+        ConfigError: there are more workers than CPUs or GPUs can serve, or they could take the CPUs that clips which
+            stream are decoded on.
     """
     use_gpu = num_gpus >= 1
     where = "--num-workers" if least_workers == num_workers else "--min-workers"
@@ -46,9 +47,9 @@ def share(
         expected = f"at most {int(2 * num_cpus)} on {num_cpus:g} CPUs"
         raise ConfigError("There are too many workers.", where=where, got=least_workers, expected=expected)
     is_cached = clip_bytes <= _CACHED_SHARE * object_store_bytes
-    if least_workers < num_workers and not is_cached:  # a stream starts its epoch again, in other steps
+    if least_workers < num_workers and not is_cached and not use_gpu:  # as many as fit would take the decoders' CPUs
         raise ConfigError(
-            "The number of workers can change only where all clips fit half of Ray's object store.",
+            "Without GPUs, the number of workers can change only where all clips fit half of Ray's object store.",
             where="--min-workers",
             got=f"{clip_bytes / 1e9:.1f} GB of clips, {object_store_bytes / 1e9:.1f} GB of store",
             cure="leave out --min-workers, choose fewer videos, a smaller --size-px or a longer --stride-s",

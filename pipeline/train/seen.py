@@ -33,8 +33,7 @@ class ClipPlaces:
     def __init__(self, video_ids: Sequence[str], counts: Sequence[int]):
         ends = np.cumsum(np.asarray(counts, np.int64))
         self._slices = {
-            video_id: (int(end) - count, int(end))
-            for video_id, count, end in zip(video_ids, counts, ends, strict=True)
+            video_id: (int(end) - count, int(end)) for video_id, count, end in zip(video_ids, counts, ends, strict=True)
         }
         self.num_clips = int(ends[-1]) if len(ends) else 0
 

@@ -10,6 +10,7 @@ from pipeline.train.batches import Share, ordered_batches, streamed_batches
 from pipeline.train.chance import Chance, clip_keys, splitmix64
 from pipeline.train.clip_table import ClipTable
 from pipeline.train.config import TrainConfig
+from pipeline.train.seen import ClipPlaces
 from pipeline.train.step import Shown, show
 
 CPU = torch.device("cpu")
@@ -38,7 +39,7 @@ def seen(table: ClipTable, config: TrainConfig, world_size: int, *, epoch: int =
     steps: list[dict[int, tuple]] = []
     for rank in range(world_size):
         batches = ordered_batches(table, config, epoch=epoch, first_step=0, share=Share(rank, world_size))
-        for step, (frames, labels, ids) in enumerate(batches):
+        for step, (frames, labels, ids, _) in enumerate(batches):
             chance = Chance(clip_keys(ids, seed=config.seed, epoch=epoch), CPU)
             shown = show(frames, labels, config=config, chance=chance)
             steps += [{} for _ in range(step + 1 - len(steps))]
@@ -74,7 +75,8 @@ def test_other_clips_in_the_corpus_change_nothing() -> None:
 
 def test_a_stream_and_a_table_agree_on_a_clip() -> None:
     config, table = TrainConfig(batch_size=64), rows(NAMES)
-    (streamed,) = streamed_batches([table], SAMPLING, config, epoch=0)
+    places = ClipPlaces(list("abcdefg"), [3] * 7)
+    (streamed,) = streamed_batches([table], SAMPLING, config, places=places, epoch=0, num_workers=1)
     chance = Chance(clip_keys(streamed.clip_ids, seed=0, epoch=0), CPU)
     found = by_clip(show(streamed.frames, streamed.labels, config=config, chance=chance), streamed.clip_ids)
     (expected,) = seen(ClipTable([table], SAMPLING), config, 1)

@@ -84,6 +84,10 @@ def test_nothing_to_learn_from_is_an_error() -> None:
         ({"num_cpus": 2, "num_workers": 2, "clip_bytes": 900}, Resources(False, 0.5, 1, False)),
         ({"num_cpus": 16, "num_workers": 4, "clip_bytes": 900}, Resources(False, 1.0, 12, False)),
         ({"num_cpus": 8, "num_workers": 2, "clip_bytes": 900, "num_gpus": 2}, Resources(True, 1.0, 6, False)),
+        (
+            {"num_cpus": 8, "num_workers": 2, "least_workers": 1, "clip_bytes": 900, "num_gpus": 2},
+            Resources(True, 1.0, 6, False),
+        ),
     ],
 )
 def test_workers_and_decoders_share_the_cluster(given: dict[str, int], expected: Resources) -> None:
