@@ -26,11 +26,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     trainer.train_loop = functools.partial(timed_loop, times_to=times_to)
     if mode == STREAMED:
-        trainer.share = functools.partial(_nothing_kept, trainer.share)
+        trainer.share = functools.partial(nothing_kept, trainer.share)
     return train(arguments)
 
 
-def _nothing_kept(share: Any, **resources: Any) -> Any:
+def nothing_kept(share: Any, **resources: Any) -> Any:
     """The job's own decision, told that there is no memory for decoded clips."""
     return share(**{**resources, "object_store_bytes": 0})
 

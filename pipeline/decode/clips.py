@@ -80,7 +80,7 @@ def clip_dataset(
         sampling: How to cut and scale.
         num_actors: Decoding actors, one CPU each.
         seen: Handle of an actor whose `of_videos(video_ids)` gives a flag a clip of each: those set are left out, and a
-            video with none to give is not opened. It is asked when a video's turn comes. None: nothing is left out.
+            video with none to give is not opened. It is asked when their block's turn comes. None: nothing is left out.
     Returns:
         Rows with video_id, clip_index int32, label_index int32 and frames: fixed-size binary, uint8 (T, H, W, C) RGB.
         A video that cannot be decoded gives no row and a warning; extraction writes its row of `failures`.

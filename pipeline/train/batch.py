@@ -15,7 +15,7 @@ class Batch(NamedTuple):
         frames: uint8 (B, T, H, W, C) RGB.
         labels: int64 (B,), -1 for no label.
         clip_ids: uint64 (B,), a digest of video and place; what the chance of a clip follows from.
-        places: int64 (B,), the number of each among the clips of the run; -1 for one that has none.
+        places: int64 (B,), where clips stream the place of each (`pipeline.train.seen`), -1 for none; else its row.
     """
 
     frames: Tensor

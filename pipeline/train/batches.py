@@ -86,5 +86,6 @@ def _single_clips(
 ) -> Iterator[tuple[Tensor, Tensor, int, int]]:
     frames, labels = tensors_of(batch, sampling)
     names = zip(batch["video_id"].to_pylist(), batch["clip_index"].to_pylist(), strict=True)
-    for row, name in enumerate(names):  # a view would keep the batch in memory
-        yield frames[row].clone(), labels[row], clip_id_number(*name), places.of_clip(*name)
+    for row, name in enumerate(names):
+        own = frames[row].clone()  # a view would keep the batch in memory
+        yield own, labels[row], clip_id_number(*name), places.of_clip(*name)

@@ -54,6 +54,7 @@ class LoopConfig:
     labels: tuple[str, ...]
     num_train_clips: int  # known where clips are cached, estimated from the catalog where they stream
     stream: Stream | None  # None where clips are cached
+    basis: str  # see `SeenClips`
     tracked_run: TrackedRun
     board: Any  # handle of a train.board.Board
 
@@ -83,7 +84,7 @@ class _Worker:
         self._device = ray.train.torch.get_device()
         if self._device.type == "cpu":  # Ray gives a worker one thread for each CPU it asked for, here less than one
             torch.set_num_threads(max(1, _num_cores() // context.get_local_world_size()))
-        self._seen = SeenClips(0 if loop.stream is None else loop.stream.places.num_clips)
+        self._seen = SeenClips(0 if loop.stream is None else loop.stream.places.num_clips, loop.basis)
         self._standing = self._begun_or_resumed()
         if self._standing.choice is None:
             self._standing.choice = choose(self._standing.network, loop.sampling, self._config, self._device)
@@ -118,8 +119,8 @@ class _Worker:
         if (checkpoint := ray.train.get_checkpoint()) is not None:
             with checkpoint.as_directory() as folder:
                 standing.load(Path(folder))
-                if self._loop.stream is not None:
-                    self._seen.load(Path(folder))
+                if not self._seen.load(Path(folder)):
+                    standing.progress = Progress()
         return standing
 
     def _open_tracker(self) -> tracking.Tracker | None:
@@ -153,8 +154,9 @@ class _Worker:
             asked_s = time.monotonic()
         means = {f"train_{name}": value for name, value in done.means().items()}
         if done.num_steps == 0:
-            cure = "`sora extract` writes the reasons into `failures`"
-            raise CorpusError("Not one training video could be decoded.", where=self._loop.root, cure=cure)
+            got = f"{self._share.world_size} workers and no clip for each of them"
+            cure = "`sora extract` writes into `failures` why videos cannot be decoded; or choose fewer --num-workers"
+            raise CorpusError("There is no clip to train on.", where=self._loop.root, got=got, cure=cure)
         num_clips = done.num_clips if self._table is None else len(self._table)
         counted = {"train_clips": float(num_clips), "data_wait_s": done.waited_s}
         return {**means, **counted, "learning_rate": standing.optimizer.param_groups[0]["lr"]}
@@ -172,8 +174,9 @@ class _Worker:
             self._is_warned, call = True, Call.SAVE
         if self._table is None:
             self._seen.add(batch.places)
+            if call is Call.SAVE:
+                self._seen.agree(self._device)
         if call is Call.SAVE:
-            self._seen.agree(self._device)
             done.elapsed_s = time.monotonic() - self._started_s
             self._hand_in({"train_loss": loss, "epoch": float(standing.epoch)})
 
@@ -252,8 +255,7 @@ class _Worker:
     def _save(self, folder: Path, metrics: dict[str, float]) -> None:
         sampling = {name: getattr(self._loop.sampling, name) for name in self._loop.sampling.__dataclass_fields__}
         self._standing.save(folder, labels=self._loop.labels, sampling=sampling, metrics=metrics)
-        if self._loop.stream is not None:
-            self._seen.save(folder)
+        self._seen.save(folder)
         written = {"metrics": metrics, **self._classes}
         (folder / REPORT_FILE).write_text(json.dumps(written))
 

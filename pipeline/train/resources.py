@@ -56,7 +56,8 @@ def share(
         )
     if is_cached:  # decoding is over before training starts
         return Resources(use_gpu, min(1.0, num_cpus / num_workers), int(max(1, num_cpus)), True)
-    left = num_cpus - num_workers
+    num_running = int(min(num_workers, num_gpus)) if use_gpu else num_workers
+    left = num_cpus - num_running
     if left >= 1:
         return Resources(use_gpu, 1.0, int(left), False)
-    return Resources(use_gpu, max(0.1, (num_cpus - 1) / num_workers), 1, False)
+    return Resources(use_gpu, max(0.1, (num_cpus - 1) / num_running), 1, False)

@@ -17,9 +17,7 @@ import torch
 import torch.distributed
 from numpy.typing import NDArray
 
-from pipeline.errors import CheckpointError
-
-SEEN_FILE = "seen.npy"
+SEEN_FILE = "seen.npz"
 
 
 class ClipPlaces:
@@ -52,10 +50,11 @@ class SeenClips:
 
     Args:
         num_clips: Of the whole run, as `ClipPlaces` counts them.
+        basis: Names the videos, and whether their clips stream: what an epoch that is begun can be gone on with.
     """
 
-    def __init__(self, num_clips: int):
-        self._flags = np.zeros(num_clips, np.uint8)
+    def __init__(self, num_clips: int, basis: str):
+        self._flags, self._basis = np.zeros(num_clips, np.uint8), basis
 
     def add(self, places: NDArray[np.int64]) -> None:
         """Remember clips by their places; -1 is nobody's."""
@@ -77,22 +76,17 @@ class SeenClips:
         return np.packbits(self._flags)
 
     def save(self, folder: Path) -> None:
-        """Write the flags into a checkpoint folder."""
-        np.save(folder / SEEN_FILE, self.packed(), allow_pickle=False)
+        """Write the flags, and their basis, into a checkpoint folder."""
+        np.savez(folder / SEEN_FILE, flags=self.packed(), basis=np.array(self._basis))
 
-    def load(self, folder: Path) -> None:
-        """Take over the flags of a checkpoint folder; where it has none, it is that of the end of an epoch.
-
-        Raises:
-            CheckpointError: the file belongs to other videos.
-        """
+    def load(self, folder: Path) -> bool:
+        """Take over the flags of a checkpoint folder, or none where it has another basis; gives whether it was this."""
         self.clear()
-        if (file := folder / SEEN_FILE).exists():
-            packed = np.load(file, allow_pickle=False)
-            if packed.shape != self.packed().shape:
-                expected = f"flags of {len(self._flags)} clips"
-                raise CheckpointError("The checkpoint has seen other videos.", got=packed.shape, expected=expected)
-            self._flags = np.unpackbits(packed, count=len(self._flags))
+        with np.load(folder / SEEN_FILE, allow_pickle=False) as there:
+            if str(there["basis"]) != self._basis:
+                return False
+            self._flags = np.unpackbits(there["flags"], count=len(self._flags))
+        return True
 
 
 class SeenBoard:

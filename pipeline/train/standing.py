@@ -80,7 +80,7 @@ class Standing:
         save_checkpoint(folder, self.average.network, labels=labels, sampling=sampling, metrics=metrics)
         save_training_state(folder, self.network, self.optimizer, epoch=self.epoch, step=self.step)
         choice = None if self.choice is None else asdict(self.choice)
-        rest = {"progress": asdict(self.progress), "history": asdict(self.history), "choice": choice}
+        rest = {"progress": vars(self.progress), "history": asdict(self.history), "choice": choice}
         (folder / PROGRESS_FILE).write_text(json.dumps(rest))
 
     def load(self, folder: Path) -> None:

@@ -126,6 +126,7 @@ def _fit(
             labels=tuple(selection.labels),
             num_train_clips=num_train_clips,
             stream=stream,
+            basis=f"{'cached' if stream is None else 'stream'} {selection.digest()} {num_train_clips}",
             tracked_run=tracker.run,
             board=board,
         )

@@ -6,7 +6,7 @@ from dataclasses import asdict
 import pytest
 
 from benchmarks.train_input.proof import epochs_of, missed, summary
-from benchmarks.train_input.run import CACHED, STREAMED, _nothing_kept
+from benchmarks.train_input.run import CACHED, STREAMED, nothing_kept
 from benchmarks.train_input.shares import (
     Epoch,
     busy_share,
@@ -58,4 +58,4 @@ def test_a_streamed_run_keeps_nothing_whatever_the_memory() -> None:
     resources = {"num_cpus": 2, "num_gpus": 0, "object_store_bytes": 1 << 40, "clip_bytes": 1}
     resources |= {"num_workers": 1, "least_workers": 1}
     assert share(**resources).is_cached
-    assert not _nothing_kept(share, **resources).is_cached
+    assert not nothing_kept(share, **resources).is_cached

@@ -88,6 +88,10 @@ def test_nothing_to_learn_from_is_an_error() -> None:
             {"num_cpus": 8, "num_workers": 2, "least_workers": 1, "clip_bytes": 900, "num_gpus": 2},
             Resources(True, 1.0, 6, False),
         ),
+        (
+            {"num_cpus": 8, "num_workers": 8, "least_workers": 1, "clip_bytes": 900, "num_gpus": 1},
+            Resources(True, 1.0, 7, False),
+        ),
     ],
 )
 def test_workers_and_decoders_share_the_cluster(given: dict[str, int], expected: Resources) -> None:

@@ -46,7 +46,7 @@ def watched_loop(loop: Any, *, step: int, notes: str, action: str, driver: int =
             with open(notes, "a") as file:
                 file.write(f"{os.getpid()}\n")
             if action.startswith("kill"):
-                until_noted(Path(loop.root.removeprefix("file://")))
+                until_noted(Path(loop.root.removeprefix("file://")), arguments[0].step)
             if action == "kill" and len(Path(notes).read_text().split()) == 1:
                 os.kill(os.getpid(), signal.SIGKILL)
             if action == "kill driver":
@@ -60,14 +60,16 @@ def watched_loop(loop: Any, *, step: int, notes: str, action: str, driver: int =
     module.train_loop(loop)
 
 
-def until_noted(root: Path) -> None:
-    """Wait until Ray has noted a checkpoint of this run, and most likely the newest: it asks about once a second."""
+def until_noted(root: Path, step: int) -> None:
+    """Wait until Ray has noted the checkpoint of this run after so many steps: it asks its workers once a second."""
     for _ in range(600):
-        if any("checkpoint_" in path.read_text() for path in root.rglob("checkpoint_manager_snapshot.json")):
-            time.sleep(3)
-            return
+        for snapshot in root.rglob("checkpoint_manager_snapshot.json"):
+            noted = snapshot.read_text()
+            for state in snapshot.parent.glob("checkpoint_*/state.json"):
+                if state.parent.name in noted and json.loads(state.read_text())["step"] == step:
+                    return
         time.sleep(0.1)
-    raise AssertionError("no checkpoint was noted within a minute")
+    raise AssertionError(f"no checkpoint of step {step} was noted within a minute")
 
 
 def losses_below(folder: Path) -> dict[int, float]:
@@ -190,11 +192,12 @@ def loop_on_changing_machines(loop: Any, *, notes: str) -> None:
         nonlocal num_calls
         num_calls += 1
         if num_calls == 7 and not is_head and not (noted / "lost").exists():
-            until_noted(Path(loop.root.removeprefix("file://")))
+            until_noted(Path(loop.root.removeprefix("file://")), standing.step)
             (noted / "lost").touch()
             os.kill(raylet, signal.SIGKILL)
             time.sleep(600)  # a worker ends with its raylet
         if num_calls == 2 and num_workers == 1:
+            until_noted(Path(loop.root.removeprefix("file://")), standing.step)
             (noted / "alone").touch()
             time.sleep(600)  # Ray ends it, where it can have more workers
         return noted_step(real, noted / "steps", standing, model, batch, **options)
@@ -208,14 +211,14 @@ import functools, sys
 from dataclasses import replace
 from jobs import cli, shell
 shell.prepare()
-from benchmarks.train_input.run import _nothing_kept
+from benchmarks.train_input.run import nothing_kept
 from pipeline.train import trainer
 from tests.train.test_survival import loop_on_changing_machines
 notes, mode, *words = sys.argv[1:]
 trainer.train_loop = functools.partial(loop_on_changing_machines, notes=notes)
 if mode == "streamed":
     # As on machines with a GPU each, which are not here: one worker on each, and CPUs beside it that it cannot take.
-    share, scaling = functools.partial(_nothing_kept, trainer.share), trainer._scaling
+    share, scaling = functools.partial(nothing_kept, trainer.share), trainer._scaling
     trainer.share = lambda **given: share(**{**given, "least_workers": given["num_workers"]})
     trainer._scaling = lambda *given: replace(scaling(*given), resources_per_worker={"CPU": 1.6})
 sys.exit(cli.main(words))
