@@ -120,7 +120,7 @@ class _Worker:
             with checkpoint.as_directory() as folder:
                 standing.load(Path(folder))
                 if not self._seen.load(Path(folder)):
-                    standing.progress = Progress()
+                    standing.progress = Progress()  # the epoch it was counted in is another one
         return standing
 
     def _open_tracker(self) -> tracking.Tracker | None:
@@ -152,11 +152,11 @@ class _Worker:
             if self._share.rank == 0:
                 self._loop.board.put_step.remote(standing.step, max(standing.step, self._total_steps))
             asked_s = time.monotonic()
-        means = {f"train_{name}": value for name, value in done.means().items()}
         if done.num_steps == 0:
             got = f"{self._share.world_size} workers and no clip for each of them"
             cure = "`sora extract` writes into `failures` why videos cannot be decoded; or choose fewer --num-workers"
             raise CorpusError("There is no clip to train on.", where=self._loop.root, got=got, cure=cure)
+        means = {f"train_{name}": value for name, value in done.means().items()}
         num_clips = done.num_clips if self._table is None else len(self._table)
         counted = {"train_clips": float(num_clips), "data_wait_s": done.waited_s}
         return {**means, **counted, "learning_rate": standing.optimizer.param_groups[0]["lr"]}

@@ -50,7 +50,8 @@ class SeenClips:
 
     Args:
         num_clips: Of the whole run, as `ClipPlaces` counts them.
-        basis: Names the videos, and whether their clips stream: what an epoch that is begun can be gone on with.
+        basis: Names what an epoch consists of: the videos, and whether their clips stream. With another basis, what a
+            checkpoint knows of a begun epoch means nothing.
     """
 
     def __init__(self, num_clips: int, basis: str):
@@ -80,7 +81,7 @@ class SeenClips:
         np.savez(folder / SEEN_FILE, flags=self.packed(), basis=np.array(self._basis))
 
     def load(self, folder: Path) -> bool:
-        """Take over the flags of a checkpoint folder, or none where it has another basis; gives whether it was this."""
+        """Take over the flags of a checkpoint folder; where its basis is another one, none, and give False."""
         self.clear()
         with np.load(folder / SEEN_FILE, allow_pickle=False) as there:
             if str(there["basis"]) != self._basis:

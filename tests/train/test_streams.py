@@ -22,7 +22,14 @@ from pipeline.train import trainer
 from pipeline.train.board import beside_driver
 from pipeline.train.seen import ClipPlaces, SeenBoard, SeenClips
 from tests.support.sora import Sora
-from tests.train.test_survival import TRAINING, cataloged, noted_step, trained_on_changing_machines, until_noted
+from tests.train.test_survival import (
+    TRAINING,
+    cataloged,
+    killed_driver,
+    noted_step,
+    trained_on_changing_machines,
+    until_noted,
+)
 
 pytestmark = pytest.mark.usefixtures("ray_local")
 
@@ -74,6 +81,20 @@ def test_a_stream_goes_on_with_fewer_workers_and_with_more(tmp_path: Path, rende
     root, notes = cataloged(tmp_path / "elastic", rendered, sora), tmp_path / "notes"
     trained_on_changing_machines(root, notes, "streamed", num_cpus=3)
     require_each_clip_once_an_epoch(notes / "steps")
+
+
+def test_an_epoch_begun_in_memory_begins_again_where_clips_stream(
+    tmp_path: Path, rendered: Path, sora: Sora, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, notes = cataloged(tmp_path / "killed", rendered, sora), tmp_path / "steps"
+    killed = killed_driver(root, tmp_path / "pids")
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    Path(f"{notes}.killed").touch()  # no worker is killed too
+    monkeypatch.setattr(trainer, "train_loop", functools.partial(streamed_loop, notes=str(notes)))
+    monkeypatch.setattr(trainer, "share", functools.partial(nothing_kept, trainer.share))
+    outcome = sora("train", "--root", root, *TRAINING)
+    assert outcome.code == 0, outcome.err
+    require_each_clip_once_an_epoch(notes)
 
 
 def test_decoders_leave_out_what_was_seen_and_open_no_video_that_has_nothing_else(rendered: Path) -> None:
